@@ -1,0 +1,98 @@
+"""A spending limit that LangChain and LangGraph programs cannot break."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_budget.account import Account, Affordability, Reservation
+from langchain_budget.adapters.callbacks import BudgetCallbackHandler
+from langchain_budget.adapters.guard import budget_guard
+from langchain_budget.adapters.scope import Scope, budget
+from langchain_budget.core.amounts import (
+    Amount,
+    calls,
+    input_tokens,
+    meter,
+    output_tokens,
+    tokens,
+    usd,
+)
+from langchain_budget.errors import (
+    AccountClosed,
+    AccountFrozen,
+    BudgetError,
+    BudgetExceeded,
+    BudgetRefused,
+    HoldNotOpen,
+    InvalidAmount,
+    InvalidName,
+    InvalidTransfer,
+    LimitConflict,
+    MissingExtra,
+    PriceUnknown,
+    StoreError,
+    StoreUnavailable,
+    UnitMismatch,
+    UnknownAccount,
+)
+from langchain_budget.pool import BudgetPool
+from langchain_budget.pricing.prices import Price, PriceTable
+from langchain_budget.reports.report import Report
+from langchain_budget.stores.memory import MemoryStore
+
+if TYPE_CHECKING:  # at run time the agent middleware loads when it is asked for
+    from langchain_budget.adapters.middleware import BudgetMiddleware
+
+__all__ = [
+    "Account",
+    "AccountClosed",
+    "AccountFrozen",
+    "Affordability",
+    "Amount",
+    "BudgetCallbackHandler",
+    "BudgetError",
+    "BudgetExceeded",
+    "BudgetMiddleware",
+    "BudgetPool",
+    "BudgetRefused",
+    "HoldNotOpen",
+    "InvalidAmount",
+    "InvalidName",
+    "InvalidTransfer",
+    "LimitConflict",
+    "MemoryStore",
+    "MissingExtra",
+    "Price",
+    "PriceTable",
+    "PriceUnknown",
+    "Report",
+    "Reservation",
+    "Scope",
+    "StoreError",
+    "StoreUnavailable",
+    "UnitMismatch",
+    "UnknownAccount",
+    "budget",
+    "budget_guard",
+    "calls",
+    "input_tokens",
+    "meter",
+    "output_tokens",
+    "tokens",
+    "usd",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "BudgetMiddleware":
+        from langchain_budget.adapters.middleware import (  # noqa: PLC0415  # an extra
+            BudgetMiddleware,
+        )
+
+        return BudgetMiddleware
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,319 @@
+"""The callback handler: it meters every model call, and refuses before the call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
+
+from langchain_budget.account import Account, below
+from langchain_budget.adapters.attribution import Caller, caller_of
+from langchain_budget.adapters.calls import CALLS, Booking
+from langchain_budget.adapters.context import enclosing, scope_now
+from langchain_budget.adapters.exits import plain_invoke
+from langchain_budget.adapters.finder import Finder
+from langchain_budget.adapters.requests import Messages
+from langchain_budget.adapters.runs import Run
+from langchain_budget.adapters.steps import STEPS
+from langchain_budget.adapters.usage import usage_of
+from langchain_budget.ledger import Ledger
+
+Charged = tuple[Ledger, str]
+Reserve = Literal["estimate", "worst"]
+
+
+class MeterHandler(BaseCallbackHandler):
+    """What all handlers here do; they differ in where a call is charged."""
+
+    raise_error = True
+    ignore_retriever = True
+    ignore_agent = True
+    ignore_retry = True
+    ignore_custom_event = True
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Hold what the call may cost, or raise before it is made."""
+        self._start(messages[0], run_id, parent_run_id, metadata or {}, kwargs)
+
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any],
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Likewise, for models that complete plain text."""
+        self._start(prompts, run_id, parent_run_id, metadata or {}, kwargs)
+
+    def on_llm_new_token(
+        self,
+        token: str | list[str | dict[str, Any]],
+        *,
+        chunk: GenerationChunk | ChatGenerationChunk | None = None,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Count what was streamed, for calls that are cut short."""
+        message = getattr(chunk, "message", None)
+        usage = usage_of(message) if message is not None else None
+        CALLS.token(run_id, _tokens_in(token, message), usage)
+
+    def on_stream_event(
+        self, event: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **_: Any
+    ) -> None:
+        """Likewise, for streams of protocol events."""
+        if event.get("event") == "content-block-delta":
+            CALLS.token(run_id, _delta_tokens(event), None)
+
+    def on_llm_end(
+        self,
+        response: LLMResult,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Settle at what the provider reported."""
+        CALLS.end(run_id, response)
+
+    def on_llm_error(
+        self,
+        error: BaseException,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Settle at what the call can have cost before it failed."""
+        CALLS.fail(run_id, error)
+
+    def on_chain_start(
+        self,
+        serialized: dict[str, Any] | None,
+        inputs: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Remember what encloses the calls to come."""
+        parent = parent_run_id.int if parent_run_id else None
+        step = STEPS.enter(run_id, parent_run_id, metadata) if STEPS else ""
+        CALLS.runs.start(run_id, Run(parent, "", scope_now.get(), step))
+
+    def on_chain_end(
+        self,
+        outputs: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Close calls whose end will not be reported."""
+        self._leave(run_id, None)
+
+    def on_chain_error(
+        self,
+        error: BaseException,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Close calls whose end will not be reported."""
+        self._leave(run_id, error)
+
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any] | None,
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        inputs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Remember which tool encloses the calls to come."""
+        parent = parent_run_id.int if parent_run_id else None
+        name = str((serialized or {}).get("name") or kwargs.get("name") or "")
+        CALLS.runs.start(run_id, Run(parent, name, scope_now.get()))
+
+    def on_tool_end(
+        self,
+        output: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Close calls whose end will not be reported."""
+        self._leave(run_id, None)
+
+    def on_tool_error(
+        self,
+        error: BaseException,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Close calls whose end will not be reported."""
+        self._leave(run_id, error)
+
+    def _charged(self, caller: Caller, parent: UUID | None) -> Iterable[Charged]:
+        """The books and accounts that a caller is charged to, one of each books."""
+        raise NotImplementedError
+
+    def _reserve_worst(self) -> bool:
+        return False
+
+    def _start(
+        self,
+        messages: Messages,
+        run_id: UUID,
+        parent: UUID | None,
+        metadata: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> None:
+        caller = caller_of(metadata)
+        plain = options.get("batch_size", 1) == 1 and plain_invoke()
+        params = options.get("invocation_params") or {}
+        for ledger, account in self._charged(caller, parent):
+            if CALLS.knows(run_id, ledger):
+                continue
+            request = CALLS.estimator(ledger).size(messages, metadata, params)
+            labels = _labels(caller, run_id, parent, metadata)
+            labels["model"], labels["provider"] = request.model[::-1]
+            step = STEPS.account(ledger, account, parent, metadata) if STEPS else ""
+            booking = Booking(
+                ledger, step or account, request, labels, self._reserve_worst()
+            )
+            CALLS.begin(run_id, parent, booking, plain=plain)
+
+    def _leave(self, run_id: UUID, error: BaseException | None) -> None:
+        CALLS.leave(run_id, error)
+        run = CALLS.runs.end(run_id)
+        if run is not None and STEPS:
+            STEPS.leave(run_id, run)
+
+
+class BudgetCallbackHandler(MeterHandler):
+    """
+    Meters every model call below it, per agent and node, and holds before the call.
+
+    Pass it in `config={"callbacks": [handler]}` to any runnable or graph. A call is
+    charged to the account that is named like its agent, or like the graph node
+    around it, below *account*; without a match to *account* itself.
+
+    Args:
+        account: A pool or one of its accounts.
+        accounts: Accounts by the name of an agent or node, where names differ.
+        reserve: `"estimate"` holds the input and the answer's cap, or the size
+            learned from earlier answers; `"worst"` holds the most that is possible.
+
+    Raises:
+        UnknownAccount: *accounts* names an account that does not exist.
+
+    >>> from langchain_budget import BudgetCallbackHandler, BudgetPool, tokens
+    >>> from langchain_budget.testing import FakeChatModel
+    >>> pool = BudgetPool("acme", tokens(5_000))
+    >>> handler = BudgetCallbackHandler(pool)
+    >>> model = FakeChatModel(replies=["Hello."], usage=(12, 3))
+    >>> answer = model.invoke("Hi", config={"callbacks": [handler]})
+    >>> print(pool.balance("tokens").spent)
+    15 tokens
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        accounts: Mapping[str, Account | str] | None = None,
+        reserve: Reserve = "estimate",
+    ) -> None:
+        super().__init__()
+        if reserve not in ("estimate", "worst"):
+            msg = f"reserve={reserve!r}: choose 'estimate' or 'worst'"
+            raise ValueError(msg)
+        self.account = account
+        self._worst = reserve == "worst"
+        ledger = account.ledger
+        paths = {name: below(a, account.path) for name, a in (accounts or {}).items()}
+        for path in paths.values():
+            ledger.run(ledger.route(path))
+        self._finder = Finder(paths)
+
+    @property
+    def run_inline(self) -> bool:  # type: ignore[override]  # the base has a constant
+        """Whether it may run on the event loop: when its store does not block."""
+        return not self.account.ledger.store.blocking
+
+    def _charged(self, caller: Caller, parent: UUID | None) -> Iterable[Charged]:
+        ledger = self.account.ledger
+        scopes = (each.account for each in enclosing(scope_now.get()))
+        inside = (each.path for each in scopes if each.ledger is ledger)
+        base = next(inside, self.account.path)
+        return [(ledger, self._finder.find(ledger, base, caller))]
+
+    def _reserve_worst(self) -> bool:
+        return self._worst
+
+
+def _labels(
+    caller: Caller, run_id: UUID, parent: UUID | None, metadata: Mapping[str, Any]
+) -> dict[str, str]:
+    labels = {"agent": caller.agent, "node": caller.node, "run": str(run_id)}
+    thread = metadata.get("thread_id")
+    if thread is not None:
+        labels["thread"] = str(thread)
+    tool = next((run.tool for _, run in CALLS.runs.above(parent) if run.tool), "")
+    if tool:
+        labels["tool"] = tool
+    return labels
+
+
+SMALL_CHUNK = 12
+"""Streamed pieces up to this many bytes are one token, as providers send them."""
+
+
+def _tokens_in(token: object, message: object) -> int:
+    """Output tokens in one streamed piece; never fewer than one for some output."""
+    text = token if isinstance(token, str) else str(token)
+    calls = getattr(message, "tool_call_chunks", None) or ()
+    size = sum(len(str(call.get("args") or "")) for call in calls)
+    return _pieces(len(text.encode()) if text else 0) + _pieces(size)
+
+
+def _pieces(size: int) -> int:
+    if not size:
+        return 0
+    return 1 if size <= SMALL_CHUNK else -(-size // 3)
+
+
+def _delta_tokens(event: Mapping[str, Any]) -> int:
+    delta = event.get("delta") or event.get("content") or {}
+    values = delta.values() if isinstance(delta, Mapping) else [delta]
+    return sum(_pieces(len(each.encode())) for each in values if isinstance(each, str))

@@ -1,0 +1,244 @@
+"""Model calls that are under way: one hold each, closed on every exit."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+from uuid import UUID
+
+from langchain_core.outputs import LLMResult
+
+from langchain_budget.adapters import charges
+from langchain_budget.adapters.charges import Tariff
+from langchain_budget.adapters.context import offer_now
+from langchain_budget.adapters.exits import may_have_cost, vetoed_run
+from langchain_budget.adapters.requests import Estimator, Request
+from langchain_budget.adapters.runs import Runs
+from langchain_budget.adapters.usage import (
+    is_cache_hit,
+    model_of_result,
+    usage_of_result,
+)
+from langchain_budget.core.postings import Hold
+from langchain_budget.core.rules import Charge, Order
+from langchain_budget.ledger import Closing, Ledger
+from langchain_budget.pricing.usage import Usage
+
+
+class Booking(NamedTuple):
+    """Where a call is charged, what it may cost, and what is written about it."""
+
+    ledger: Ledger
+    account: str
+    request: Request
+    labels: Mapping[str, str]
+    worst: bool = False
+    """Hold the most that it can cost, not what is expected."""
+
+
+@dataclass(slots=True)
+class Call:
+    """A call under way and the hold that waits for its end."""
+
+    ledger: Ledger
+    hold: Hold
+    request: Request
+    labels: Mapping[str, str]
+    silent_end_is_veto: bool = False
+    seen: int = 0
+    """Output tokens that were streamed so far."""
+    usage: Usage | None = None
+    """What the stream itself reported so far."""
+    closed: bool = False
+    lifeline: weakref.ref[UUID] | None = None
+
+
+class Calls:
+    """
+    Every call under way in this process, by run.
+
+    All hooks share it, so that several of them on one run and one pool are one
+    hold. A run's end, its error, the end of an enclosing run, or the collection of
+    its id closes the hold; the time to live is the promise behind them.
+    """
+
+    def __init__(self) -> None:
+        self.runs = Runs()
+        self._open: dict[int, dict[Ledger, Call | None]] = {}
+        self._under: dict[int, set[int]] = {}
+        self._claimed: dict[str, int] = {}
+        self._estimators: weakref.WeakKeyDictionary[Ledger, Estimator] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def estimator(self, ledger: Ledger) -> Estimator:
+        """What sizes requests for these books."""
+        found = self._estimators.get(ledger)
+        return found or self._estimators.setdefault(ledger, Estimator())
+
+    def knows(self, run_id: UUID, ledger: Ledger) -> bool:
+        """Whether the run has its hold on these books already."""
+        return ledger in self._open.get(run_id.int, ())
+
+    def begin(
+        self, run_id: UUID, parent: UUID | None, booking: Booking, *, plain: bool
+    ) -> None:
+        """
+        Hold what the call may cost.
+
+        Raises:
+            BudgetRefused: There is not enough; the call must not be made.
+        """
+        key, ledger = run_id.int, booking.ledger
+        mine: dict[Ledger, Call | None] = self._open.setdefault(key, {})
+        if ledger in mine:
+            return
+        mine[ledger] = None
+        try:
+            call = self._adopted(booking, key) or _reserved(booking)
+        except BaseException:
+            mine.pop(ledger, None)
+            self._refused(key)
+            raise
+        call.silent_end_is_veto = plain
+        call.lifeline = weakref.ref(run_id, partial(self._lost, key))
+        mine[ledger] = call
+        for number, _ in self.runs.above(parent):
+            self._under.setdefault(number, set()).add(key)
+
+    def token(self, run_id: UUID, tokens: int, usage: Usage | None) -> None:
+        """Output has been streamed, and perhaps usage was reported with it."""
+        for call in self._of(run_id.int):
+            call.seen += tokens
+            call.usage = usage or call.usage
+
+    def end(self, run_id: UUID, result: LLMResult) -> None:
+        """The call has ended well: settle at what was reported."""
+        for call in self._pop(run_id.int):
+            self._settle(call, self._charge(call, result))
+
+    def fail(self, run_id: UUID, error: BaseException) -> None:
+        """The call has ended in *error*: settle at what it can have cost."""
+        for call in self._pop(run_id.int):
+            if call.seen or call.usage or may_have_cost(error):
+                self._settle(call, self._unended(call))
+            else:
+                self._settle(call, None)
+
+    def give_up(self, hold: Hold) -> None:
+        """The layer that made *hold* is done: so is the call that has claimed it."""
+        claimed = self._claimed.pop(hold.id, None)
+        for call in self._of(claimed) if claimed is not None else ():
+            if call.hold.id == hold.id:
+                self._settle(call, self._unended(call))
+
+    def leave(self, run_id: UUID, error: BaseException | None = None) -> None:
+        """
+        An enclosing run has ended: calls in it that have not are not waited for.
+
+        A background call that ends later is settled anew at what it reports.
+        """
+        keys = self._under.pop(run_id.int, None)
+        if not keys:
+            return
+        veto = vetoed_run(error) if error is not None else None
+        for key in keys:
+            for call in self._of(key):
+                vetoed = veto is not None and veto.int == key
+                self._settle(call, None if vetoed else self._unended(call))
+
+    def _adopted(self, booking: Booking, key: int) -> Call | None:
+        """The hold that an outer layer made for this call, if there is one."""
+        offer = offer_now.get()
+        if offer is None or offer.ledger is not booking.ledger or not offer.claim():
+            return None
+        self._claimed[offer.hold.id] = key
+        labels = {**booking.labels, **offer.hold.labels}
+        return Call(booking.ledger, offer.hold, offer.request, labels)
+
+    def _refused(self, key: int) -> None:
+        """One pool said no, so the call is not made: the others get theirs back."""
+        for call in self._pop(key):
+            self._settle(call, None)
+
+    def _charge(self, call: Call, result: LLMResult) -> Charge:
+        ledger, request = call.ledger, call.request
+        tariff = charges.tariff_of(
+            ledger.prices, request.model, model_of_result(result)
+        )
+        usage = usage_of_result(result) or call.usage
+        generation = _first(result)
+        if is_cache_hit(getattr(generation, "message", None)):
+            return charges.from_cache(usage, tariff, call.labels)
+        estimator = self.estimator(ledger)
+        if usage is None:
+            text = getattr(generation, "text", "")
+            seen = max(call.seen, estimator.text(text, request.model))
+            return charges.estimated(request, seen, tariff, call.labels)
+        estimator.learn(request.model, usage.total_output)
+        return charges.reported(usage, tariff, call.labels)
+
+    def _unended(self, call: Call) -> Charge:
+        """What a call is charged whose end nobody reported."""
+        price = call.ledger.prices.price_of(call.request.model)
+        tariff = Tariff(call.request.model, price)
+        if call.usage is not None:
+            return charges.reported(call.usage, tariff, call.labels)
+        return charges.estimated(call.request, call.seen, tariff, call.labels)
+
+    def _settle(self, call: Call, charge: Charge | None) -> None:
+        if call.closed and charge is None:
+            return
+        if call.closed and charge is not None and not charge.basis.is_final:
+            return
+        call.closed = True
+        call.ledger.run(call.ledger.close(Closing(call.hold, charge)))
+
+    def _lost(self, key: int, _: object) -> None:
+        """
+        A run's id was collected, so nothing will ever report its end.
+
+        This may run anywhere, even inside our own locks: it only leaves a note.
+        """
+        for call in self._pop(key):
+            if not call.closed:
+                charge = None if call.silent_end_is_veto else self._unended(call)
+                call.ledger.late.append(Closing(call.hold, charge))
+
+    def _of(self, key: int) -> Iterable[Call]:
+        return [call for call in self._open.get(key, {}).values() if call]
+
+    def _pop(self, key: int) -> Iterable[Call]:
+        return [call for call in self._open.pop(key, {}).values() if call]
+
+
+def _reserved(booking: Booking) -> Call:
+    ledger, request = booking.ledger, booking.request
+    price = ledger.prices.price_of(request.model)
+    worst = charges.held(request, price, request.worst_output)
+    expected = (
+        worst
+        if booking.worst
+        else charges.held(request, price, request.output_tokens)
+    )
+    order = Order(
+        expected,
+        worst if worst != expected else {},
+        started=True,
+        labels=booking.labels,
+        unpriced=price is None,
+    )
+    hold = ledger.run(ledger.reserve(booking.account, order))
+    return Call(ledger, hold, request, booking.labels)
+
+
+def _first(result: LLMResult) -> object:
+    rows = result.generations
+    return rows[0][0] if rows and rows[0] else None
+
+
+CALLS = Calls()
+"""The calls of this process; every hook meets here."""

@@ -1,0 +1,64 @@
+"""What the current thread or task carries: an open scope, and an offered hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Protocol
+
+from langchain_budget.account import Account
+from langchain_budget.adapters.requests import Request
+from langchain_budget.core.postings import Hold
+from langchain_budget.ledger import Ledger
+
+
+class OpenScope(Protocol):
+    """A scope as the hooks see it."""
+
+    @property
+    def account(self) -> Account:
+        """The account that calls are charged to."""
+
+    @property
+    def outer(self) -> OpenScope | None:
+        """The scope around it, `None` for the outermost."""
+
+
+class Offer:
+    """
+    A hold that an outer layer made for one model call.
+
+    Exactly one call claims it, once; context alone stays visible to later ones.
+    """
+
+    __slots__ = ("_free", "hold", "ledger", "request")
+
+    def __init__(self, ledger: Ledger, hold: Hold, request: Request) -> None:
+        self.ledger = ledger
+        self.hold = hold
+        self.request = request
+        self._free = [self]
+
+    @property
+    def claimed(self) -> bool:
+        """Whether a call has taken the hold, and will close it."""
+        return not self._free
+
+    def claim(self) -> bool:
+        """Take the hold; true the first time only."""
+        try:
+            self._free.pop()
+        except IndexError:
+            return False
+        return True
+
+
+scope_now: ContextVar[OpenScope | None] = ContextVar("budget_scope", default=None)
+offer_now: ContextVar[Offer | None] = ContextVar("budget_offer", default=None)
+
+
+def enclosing(scope: OpenScope | None) -> Iterator[OpenScope]:
+    """The scope and those around it, innermost first."""
+    while scope is not None:
+        yield scope
+        scope = scope.outer

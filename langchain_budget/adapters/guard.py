@@ -1,0 +1,211 @@
+"""The guard node: it looks at the budget before a step of a graph, and routes."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Iterable, Iterator
+from types import MethodType
+from typing import Any, Final, Literal
+
+from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
+from langgraph.graph import END
+from langgraph.types import Command
+
+from langchain_budget.account import Account, Limits, below, several
+from langchain_budget.adapters.steps import STEPS, Address, Reserved, root_of
+from langchain_budget.core.accounts import join, spec_of
+from langchain_budget.core.amounts import Amount, vector
+from langchain_budget.core.rules import Order
+from langchain_budget.errors import BudgetRefused, refused
+from langchain_budget.stores._drive import Talk
+from langchain_budget.views import STEP
+
+_BRANCH: Final = "branch:to:"
+
+
+class StaticEdgeWarning(UserWarning):
+    """A guard node has a plain edge as well, which its decision does not stop."""
+
+
+class BudgetGuard(Runnable[Any, Command[str]]):
+    """A node that goes to one node or another by what can be afforded."""
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        then: str,
+        otherwise: str | None,
+        needs: tuple[Amount, ...],
+        reserve: tuple[Amount, ...],
+    ) -> None:
+        self.name = f"budget_guard({account.path})"
+        self._account = account
+        self._then = then
+        self._otherwise = otherwise
+        self._needs = vector(needs)
+        self._reserve = spec_of(carve=reserve, labels=[STEP], borrows=True)
+        self._checked = False
+        self.__call__ = _declared(self, [then, otherwise])
+
+    def invoke(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Command[str]:
+        """Decide; the awaitable twin is `ainvoke`."""
+        self._warn_of_edges()
+        ledger = self._account.ledger
+        try:
+            ledger.run(self._decide(ensure_config(config)))
+        except BudgetRefused as refusal:
+            return self._turned_away(refusal)
+        return Command(goto=self._then)
+
+    async def ainvoke(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Command[str]:
+        """Decide without blocking the event loop."""
+        self._warn_of_edges()
+        ledger = self._account.ledger
+        try:
+            await ledger.arun(self._decide(ensure_config(config)))
+        except BudgetRefused as refusal:
+            return self._turned_away(refusal)
+        return Command(goto=self._then)
+
+    def _turned_away(self, refusal: BudgetRefused) -> Command[str]:
+        if self._otherwise is None:
+            raise refusal
+        return Command(goto=self._otherwise)
+
+    def _decide(self, config: RunnableConfig) -> Talk[None]:
+        ledger, path = self._account.ledger, self._account.path
+        needs = self._needs or (yield from self._least())
+        refusal = yield from ledger.judged(path, Order(needs))
+        if refusal is not None:
+            raise refused(refusal)
+        if self._reserve.carved:
+            step = self._step(config)
+            yield from STEPS.reserve(*step, self._reserve)
+
+    def _least(self) -> Talk[dict[str, int]]:
+        """One of every unit that binds here: what is exhausted has not even that."""
+        ledger = self._account.ledger
+        route = yield from ledger.route(self._account.path)
+        return {unit: 1 for row in route.rows for unit, _ in row.ceilings}
+
+    def _step(self, config: RunnableConfig) -> tuple[Address, Reserved]:
+        """Where the next step will run, and the account that waits for it there."""
+        metadata = config.get("metadata") or {}
+        root = root_of(getattr(config.get("callbacks"), "parent_run_id", None))
+        parent, _, own = str(metadata.get("langgraph_checkpoint_ns") or "").rpartition(
+            "|"
+        )
+        ledger = self._account.ledger
+        reserved = Reserved(
+            ledger,
+            join(self._account.path, f"step-{ledger.new_id()}"),
+            int(metadata.get("langgraph_step") or 0) + 1,
+            own.partition(":")[2],
+            root,
+        )
+        thread = str(metadata.get("thread_id") or root or "")
+        return Address(thread, parent, self._then), reserved
+
+    def _warn_of_edges(self) -> None:
+        """Once: a plain edge beside the guard runs its node whatever it decides."""
+        if self._checked:
+            return
+        self._checked = True
+        beside = sorted(set(_static_targets(self)))
+        if beside:
+            warnings.warn(
+                f"the guard of {self._account.path!r} also has a plain edge to "
+                f"{', '.join(beside)}, which runs whatever the guard decides: remove "
+                f"add_edge(...) and name the node in then= or otherwise=",
+                StaticEdgeWarning,
+                stacklevel=2,
+            )
+
+
+def budget_guard(
+    pool: Account,
+    account: str | None = None,
+    *,
+    then: str,
+    otherwise: str | None = None,
+    needs: Limits = None,
+    reserve: Limits = None,
+) -> BudgetGuard:
+    """
+    A node for a `StateGraph` that lets the next step run only if it is affordable.
+
+    Its destinations are declared, so a drawing of the graph shows them; give it no
+    edges of its own.
+
+    Args:
+        pool: A pool or one of its accounts.
+        account: The path below *pool* of the account to look at; *pool* itself when
+            left out.
+        then: The node to go to when there is enough.
+        otherwise: The node to go to when there is not, `END` to end, or `None` to
+            raise what a refused call would raise.
+        needs: What must be affordable now; left out, something must be left of
+            every limit. Only a reservation keeps others from spending it meanwhile.
+        reserve: Set this aside for the next step. Its calls draw on it first, and
+            then on what the account has free; the rest returns when the step ends.
+
+    Raises:
+        UnknownAccount: There is no such account.
+
+    >>> from langgraph.graph import END, START, StateGraph
+    >>> from langchain_budget import BudgetPool, budget_guard, usd
+    >>> pool = BudgetPool("acme", usd(0))
+    >>> builder = StateGraph(dict)
+    >>> _ = builder.add_node("guard", budget_guard(pool, then="work", otherwise=END))
+    >>> _ = builder.add_node("work", lambda state: {"done": True})
+    >>> _ = builder.add_edge(START, "guard")
+    >>> print(builder.compile().invoke({"question": "Why?"}))
+    None
+    """
+    target = pool
+    if account is not None:
+        target = Account(pool.ledger, below(account, pool.path))
+    pool.ledger.run(pool.ledger.route(target.path))
+    return BudgetGuard(
+        target,
+        then=then,
+        otherwise=otherwise,
+        needs=several(needs),
+        reserve=several(reserve),
+    )
+
+
+def _declared(guard: BudgetGuard, targets: Iterable[str | None]) -> MethodType:
+    """A call whose return type names the destinations: the framework draws those."""
+
+    def __call__(self: BudgetGuard, state: Any) -> Any:  # noqa: N807  # its own name
+        return self.invoke(state)
+
+    names = tuple(dict.fromkeys(each for each in targets if each is not None))
+    __call__.__annotations__ = {"return": Command[Literal[names]]}
+    return MethodType(__call__, guard)
+
+
+def _static_targets(guard: BudgetGuard) -> Iterator[str]:
+    """
+    Nodes that a plain edge leads to from the guard.
+
+    A node does not know its edges: they are writers that stand behind it in the
+    compiled graph's list of steps, which is found among what refers to the guard.
+    """
+    for steps in gc.get_referrers(guard):
+        if isinstance(steps, list) and steps and steps[0] is guard:
+            for writer in steps[1:]:
+                for write in getattr(writer, "writes", ()):
+                    channel = str(getattr(write, "channel", ""))
+                    if channel.startswith(_BRANCH):
+                        yield channel.removeprefix(_BRANCH)
+
+
+__all__ = ["END", "BudgetGuard", "StaticEdgeWarning", "budget_guard"]

@@ -1,0 +1,115 @@
+"""What a call may cost, worked out from what is about to be sent."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from langchain_core.messages import BaseMessage
+
+from langchain_budget.adapters.counting import RequestCounter
+from langchain_budget.pricing.prices import ModelRef
+
+DEFAULT_OUTPUT_TOKENS: Final = 1_000
+"""Held for an answer when nobody capped it and nothing was learned yet."""
+
+LEARNED_FROM: Final = 8
+"""How many answers of a model must be known before their size is trusted."""
+
+LEARNED_SHARE: Final = 0.95
+"""The share of the known answers that the learned size covers."""
+
+LEARNED_KEPT: Final = 64
+
+_CAPS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+
+Messages = Sequence[BaseMessage] | Sequence[str]
+
+
+class Request(NamedTuple):
+    """A model, what goes in, and what may come out, in tokens."""
+
+    model: ModelRef
+    input_tokens: int
+    output_tokens: int
+    """What is expected to come out; held."""
+    worst_output: int
+    """The most that may come out, as far as it is known."""
+    capped: bool = False
+    """Whether the user or the model's own maximum bounds what comes out."""
+
+
+class Estimator:
+    """Sizes requests; it learns from what models answered before."""
+
+    def __init__(self) -> None:
+        self._counter = RequestCounter()
+        self._answers: dict[ModelRef, deque[int]] = {}
+
+    def size(
+        self,
+        messages: Messages,
+        metadata: Mapping[str, Any],
+        params: Mapping[str, Any],
+    ) -> Request:
+        """What a call holds: its input counted, its output capped or learned."""
+        model = model_of(metadata, params)
+        tools = params.get("tools")
+        cap = output_cap(model, metadata, params)
+        answers = params.get("n") or 1
+        expected = cap if cap is not None else self._learned(model)
+        most = cap if cap is not None else profile_cap(model)
+        return Request(
+            model,
+            self._counter.count(messages, tools, model),
+            expected * answers,
+            max(most or 0, expected) * answers,
+            most is not None,
+        )
+
+    def learn(self, model: ModelRef, output_tokens: int) -> None:
+        """Remember the size of an answer."""
+        kept = self._answers.get(model)
+        if kept is None:
+            kept = self._answers.setdefault(model, deque(maxlen=LEARNED_KEPT))
+        kept.append(output_tokens)
+
+    def text(self, text: str, model: ModelRef) -> int:
+        """Tokens of a piece of text, never fewer than there are."""
+        return self._counter.count([text], None, model) if text else 0
+
+    def _learned(self, model: ModelRef) -> int:
+        known = sorted(self._answers.get(model, ()))
+        if len(known) < LEARNED_FROM:
+            return DEFAULT_OUTPUT_TOKENS
+        return known[min(len(known) - 1, int(len(known) * LEARNED_SHARE))]
+
+
+def model_of(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> ModelRef:
+    """The model that is called, by the framework's own names."""
+    name = metadata.get("ls_model_name") or params.get("model") or ""
+    return ModelRef(str(metadata.get("ls_provider") or ""), str(name))
+
+
+def output_cap(
+    model: ModelRef, metadata: Mapping[str, Any], params: Mapping[str, Any]
+) -> int | None:
+    """
+    The user's own cap on output tokens, `None` when there is none.
+
+    A cap that equals the model's own maximum counts as none: some clients always
+    send it, and holding it would refuse the first call of a small budget.
+    """
+    caps = [params.get(name) for name in _CAPS] + [metadata.get("ls_max_tokens")]
+    cap = next((cap for cap in caps if type(cap) is int and cap > 0), None)
+    return None if cap is not None and cap == profile_cap(model) else cap
+
+
+def profile_cap(model: ModelRef) -> int | None:
+    """The most a model can answer, from its client's profiles if that is loaded."""
+    module = sys.modules.get(f"langchain_{model.provider}.data._profiles")
+    profiles = getattr(module, "_PROFILES", None) or {}
+    cap = (profiles.get(model.model) or {}).get("max_output_tokens")
+    return cap if type(cap) is int else None

@@ -1,0 +1,48 @@
+"""The runs that enclose a call, kept while they last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+KEPT: Final = 100_000
+"""Runs whose end never comes are dropped, oldest first, beyond this number."""
+
+
+class Run(NamedTuple):
+    """A chain, graph node or tool that is running."""
+
+    parent: int | None
+    tool: str = ""
+    scope: Any = None
+    """The scope it was started in, for threads that carry no context."""
+    step: str = ""
+    """The account that a guard reserved for this step, empty for none."""
+
+
+class Runs:
+    """Parents by run id; every method is one step for other threads."""
+
+    def __init__(self) -> None:
+        self._runs: dict[int, Run] = {}
+
+    def start(self, run_id: UUID, run: Run) -> None:
+        """A run begins."""
+        self._runs[run_id.int] = run
+        if len(self._runs) > KEPT:
+            self._runs.pop(next(iter(self._runs)), None)
+
+    def end(self, run_id: UUID) -> Run | None:
+        """A run ends; `None` when it was not known or has ended before."""
+        return self._runs.pop(run_id.int, None)
+
+    def above(self, parent: UUID | None) -> Iterator[tuple[int, Run]]:
+        """The enclosing runs, innermost first, and their numbers."""
+        number = parent.int if parent else None
+        while number is not None:
+            run = self._runs.get(number)
+            if run is None:
+                return
+            yield number, run
+            number = run.parent

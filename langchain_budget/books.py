@@ -1,0 +1,98 @@
+"""A store, the routes through its accounts, and who is told of changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from langchain_budget.core.accounts import lineage
+from langchain_budget.core.events import Event, edges
+from langchain_budget.core.postings import Kind, Posting, Receipt, Refusal
+from langchain_budget.core.routes import Route
+from langchain_budget.errors import UnknownAccount, refused
+from langchain_budget.listeners import Listeners
+from langchain_budget.pricing.prices import PriceBook
+from langchain_budget.reports.statement import Statement
+from langchain_budget.stores._drive import Ask, Talk
+from langchain_budget.stores.base import Store
+
+ROUTES_KEPT: Final = 10_000
+"""Routes are worked out anew when more accounts than this are in use."""
+
+
+class Books:
+    """
+    What every talk needs: the store, routes, listeners, prices and ids.
+
+    Args:
+        store: Where the books are.
+        new_id: Makes ids that no other process makes.
+        prices: What calls cost; kept here for the hooks.
+    """
+
+    def __init__(
+        self, store: Store, new_id: Callable[[], str], prices: PriceBook
+    ) -> None:
+        self.store = store
+        self.new_id = new_id
+        self.prices = prices
+        self.listeners = Listeners()
+        self.statement = Statement()
+        self.generation = 0
+        """Rises with every change of accounts that these books know of."""
+        self._routes: dict[str, Route] = {}
+        self._marks: dict[str, tuple[int, ...]] = {}
+
+    def route(self, path: str) -> Talk[Route]:
+        """The way from *path* up to its root; raises `UnknownAccount`."""
+        route = self._routes.get(path)
+        if route is not None:
+            return route
+        paths = lineage(path)
+        rows = yield Ask("rows", (paths,))
+        missing = [each for each in paths if each not in rows]
+        if missing:
+            raise UnknownAccount(missing[-1])
+        return self._remember(Route([rows[each] for each in paths]))
+
+    def forget(self) -> None:
+        """Accounts have changed: read them anew when they are needed."""
+        self.generation += 1
+        self._routes.clear()
+
+    def open_below(self, path: str) -> Talk[tuple[str, ...]]:
+        """The paths of the accounts below *path* that are not closed."""
+        rows = yield Ask("below", (path,))
+        return tuple(row.path for row in rows if row.path != path and not row.closed)
+
+    def post(self, posting: Posting, *happened: Event) -> Talk[None]:
+        """Change accounts or grants; raises what the refusal says."""
+        answer = yield from self.try_post(posting, *happened)
+        if isinstance(answer, Refusal):
+            raise refused(answer)
+
+    def try_post(self, posting: Posting, *happened: Event) -> Talk[Receipt | Refusal]:
+        """Like `post`, but a refusal that looking again may mend is returned."""
+        answer: Receipt | Refusal = yield posting
+        if posting.rows or isinstance(answer, Refusal):
+            self.forget()
+        if isinstance(answer, Refusal):
+            if answer.kind is Kind.STALE:
+                return answer
+            raise refused(answer)
+        self.tell_of(answer, *happened)
+        return answer
+
+    def tell_of(self, receipt: Receipt, *happened: Event) -> None:
+        """Tell the listeners what happened, and of the edges that it crossed."""
+        if self.listeners:
+            crossed = edges(receipt.changes, self._marks, receipt.seq)
+            self.listeners.tell([*happened, *crossed])
+
+    def _remember(self, route: Route) -> Route:
+        if len(self._routes) >= ROUTES_KEPT:
+            self._routes.clear()
+        self._routes[route.account] = route
+        for row in route.rows:
+            self._marks[row.path] = row.spec.marks
+        return route

@@ -1,0 +1,189 @@
+"""A tree of accounts: names, limits, and how a child draws on its parent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
+from typing import Final, NamedTuple
+
+from langchain_budget.core.amounts import Amount, Vector, show, vector
+from langchain_budget.core.faults import InexactAmount, InvalidAmount, InvalidName
+
+SEPARATOR: Final = "/"
+LONGEST_NAME: Final = 200
+MARK_SCALE: Final = 1_000_000
+"""Thresholds are kept as whole millionths of a limit."""
+
+
+class Spec(NamedTuple):
+    """What was asked for when an account was opened; opening again compares it."""
+
+    limits: tuple[tuple[str, int], ...] = ()
+    carved: tuple[tuple[str, int], ...] = ()
+    share: int = 0
+    """Millionths of what the parent has left, 0 for none."""
+    marks: tuple[int, ...] = ()
+    """Warning thresholds, in millionths of a limit, ascending."""
+    labels: tuple[tuple[str, str], ...] = ()
+    borrows: bool = False
+    """Whether a slice that is empty may draw on what its parent has free."""
+
+
+class Row(NamedTuple):
+    """One account as a store keeps it."""
+
+    path: str
+    version: int
+    spec: Spec
+    ceilings: tuple[tuple[str, int], ...] = ()
+    """What each limited unit was granted when the account was opened."""
+    slices: frozenset[str] = frozenset()
+    """The units that were carved out of the parent: charges stop here."""
+    frozen: str = ""
+    """Why it is frozen by hand; empty when it is not."""
+    closed: bool = False
+    expires_at: float | None = None
+
+    @property
+    def parent(self) -> str | None:
+        """The path of the enclosing account, `None` for a root."""
+        return parent_of(self.path)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether new holds are refused, whatever is left."""
+        return self.closed or bool(self.frozen)
+
+    def ceiling(self, unit: str) -> int | None:
+        """What *unit* was limited to when the account was opened."""
+        for name, value in self.ceilings:
+            if name == unit:
+                return value
+        return None
+
+
+def check_name(name: object) -> str:
+    """
+    A name that may stand in a path.
+
+    Raises:
+        InvalidName: For what is empty, too long, no string, or has a `/`.
+    """
+    if not isinstance(name, str) or not name.strip():
+        msg = f"account name {name!r}: give a string that is not empty"
+        raise InvalidName(msg)
+    if SEPARATOR in name:
+        msg = (
+            f"account name {name!r} has a {SEPARATOR!r}: "
+            f"open one account below another instead"
+        )
+        raise InvalidName(msg)
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        msg = (
+            f"account name {name[:40]!r}: "
+            f"use at most {LONGEST_NAME} printable characters"
+        )
+        raise InvalidName(msg)
+    return name
+
+
+def join(parent: str, name: str) -> str:
+    """The path of a child."""
+    return f"{parent}{SEPARATOR}{name}"
+
+
+def parent_of(path: str) -> str | None:
+    """The path above, `None` for a root."""
+    above, found, _ = path.rpartition(SEPARATOR)
+    return above if found else None
+
+
+def lineage(path: str) -> tuple[str, ...]:
+    """The account and its ancestors, innermost first."""
+    paths = [path]
+    while (above := parent_of(paths[-1])) is not None:
+        paths.append(above)
+    return tuple(paths)
+
+
+def common_ancestor(one: str, other: str) -> str | None:
+    """The innermost account that both lie in, `None` in different trees."""
+    others = set(lineage(other))
+    return next((path for path in lineage(one) if path in others), None)
+
+
+def ratio(value: object) -> int:
+    """
+    A share or threshold in millionths: `0.3`, `"30%"` and `30` are the same.
+
+    A number up to 1 is a fraction, a larger one a percentage.
+
+    >>> ratio("30%") == ratio(0.3) == 300_000
+    True
+    """
+    text = str(value).strip()
+    number = _number(text.removesuffix("%"), value)
+    if text.endswith("%") or number > 1:
+        number /= 100
+    if not 0 < number <= 1:
+        msg = f"{value!r} is no share: give more than 0 and at most 100%, like '30%'"
+        raise InvalidAmount(msg)
+    return int(number * MARK_SCALE)
+
+
+def _number(text: str, given: object) -> Decimal:
+    if isinstance(given, bool):
+        msg = f"{given!r} is a bool: give a share like '30%'"
+        raise InexactAmount(msg)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite():
+        msg = f"{given!r} is no share: give more than 0 and at most 100%, like '30%'"
+        raise InvalidAmount(msg)
+    return number
+
+
+def limits_of(*limits: Amount | None) -> tuple[tuple[str, int], ...]:
+    """Ceilings by unit; `None` stands for no limit, 0 for nothing allowed."""
+    return tuple(sorted(vector(each for each in limits if each is not None).items()))
+
+
+def spec_of(
+    limits: Iterable[Amount | None] = (),
+    carve: Iterable[Amount] = (),
+    share: object = None,
+    marks: Iterable[object] = (),
+    labels: Iterable[tuple[str, str]] = (),
+    *,
+    borrows: bool = False,
+) -> Spec:
+    """What opening an account asks for, checked."""
+    return Spec(
+        limits=limits_of(*limits),
+        carved=limits_of(*carve),
+        share=0 if share is None else ratio(share),
+        marks=tuple(sorted({ratio(mark) for mark in marks})),
+        labels=tuple(sorted(labels)),
+        borrows=borrows,
+    )
+
+
+def show_limits(spec: Spec) -> str:
+    """The limits of a specification in words."""
+    parts = [f"limit {show(unit, value)}" for unit, value in spec.limits]
+    parts += [f"carved {show(unit, value)}" for unit, value in spec.carved]
+    if spec.share:
+        parts.append(f"share {spec.share * 100 / MARK_SCALE:g}%")
+    return ", ".join(parts) or "no limit"
+
+
+def carved_amounts(spec: Spec, available: Vector) -> dict[str, int]:
+    """How much of each unit to take out of a parent that has *available* left."""
+    shares = {
+        unit: left * spec.share // MARK_SCALE
+        for unit, left in available.items()
+        if spec.share and left > 0
+    }
+    return shares | dict(spec.carved)

@@ -1,0 +1,223 @@
+"""Exact quantities with a unit; money is a whole number of nano-dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from functools import total_ordering
+from typing import Final
+
+from langchain_budget.core.faults import (
+    InexactAmount,
+    InvalidAmount,
+    InvalidName,
+    UnitMismatch,
+)
+
+USD: Final = "usd"
+TOKENS: Final = "tokens"
+INPUT_TOKENS: Final = "input_tokens"
+OUTPUT_TOKENS: Final = "output_tokens"
+CALLS: Final = "calls"
+
+NANOS: Final = 1_000_000_000
+"""Nano-dollars in a dollar."""
+
+LARGEST: Final = 2**62
+"""No single amount is larger: sums of two still fit the 64 bits of every store."""
+
+Vector = Mapping[str, int]
+"""Whole numbers by unit: what a call holds or costs, in all units together."""
+
+
+@total_ordering
+class Amount:
+    """
+    A whole number of a unit: nano-dollars, tokens, calls, or a meter's own unit.
+
+    Made by `usd`, `tokens`, `calls` and their kin. Amounts of one unit add,
+    subtract and compare; of two units they raise `UnitMismatch`.
+
+    >>> usd("0.10") + usd("0.20") == usd("0.30")
+    True
+    >>> print(usd("0.000012"), tokens(1500))
+    $0.000012 1,500 tokens
+    """
+
+    __slots__ = ("unit", "value")
+
+    unit: str
+    value: int
+
+    def __init__(self, unit: str, value: int) -> None:
+        if type(value) is not int:
+            raise InexactAmount(_inexact(value))
+        if abs(value) > LARGEST:
+            msg = f"{value} {unit} is more than this library counts ({LARGEST})"
+            raise InvalidAmount(msg)
+        object.__setattr__(self, "unit", unit)
+        object.__setattr__(self, "value", value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        msg = f"an Amount does not change: cannot set {name!r}"
+        raise AttributeError(msg)
+
+    def __reduce__(self) -> tuple[type[Amount], tuple[str, int]]:
+        return Amount, (self.unit, self.value)
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.unit, self.value + self._same(other))
+
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(self.unit, self.value - self._same(other))
+
+    def __lt__(self, other: Amount) -> bool:
+        return self.value < self._same(other)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Amount):
+            return NotImplemented
+        return (self.unit, self.value) == (other.unit, other.value)
+
+    def __hash__(self) -> int:
+        return hash((self.unit, self.value))
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __str__(self) -> str:
+        return show(self.unit, self.value)
+
+    def __repr__(self) -> str:
+        if self.unit == USD:
+            return f"usd('{_plain(Decimal(self.value) / NANOS)}')"
+        if self.unit in (TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, CALLS):
+            return f"{self.unit}({self.value})"
+        return f"meter({self.unit!r})({self.value})"
+
+    def _same(self, other: Amount) -> int:
+        if not isinstance(other, Amount) or other.unit != self.unit:
+            msg = f"{self!r} and {other!r} have different units"
+            raise UnitMismatch(msg)
+        return other.value
+
+
+def usd(dollars: str | int | Decimal) -> Amount:
+    """
+    Dollars, exact to the nano-dollar; what is finer is rounded up.
+
+    Args:
+        dollars: A string, whole number or Decimal, zero or more. Never a float:
+            `usd(0.1)` would not be a tenth of a dollar.
+
+    Raises:
+        InexactAmount: For a float, a bool or any other type.
+        InvalidAmount: For what is negative, infinite or no number.
+
+    >>> usd("0.50")
+    usd('0.50')
+    """
+    return Amount(USD, nanos(dollars))
+
+
+def nanos(dollars: str | int | Decimal) -> int:
+    """Whole nano-dollars of a price or a sum, rounded up, zero or more."""
+    number = _decimal(dollars)
+    if not number.is_finite() or number < 0:
+        msg = f"{dollars!r} dollars: give a finite number, zero or more"
+        raise InvalidAmount(msg)
+    if number > LARGEST // NANOS:
+        msg = f"{dollars!r} dollars is more than this library counts"
+        raise InvalidAmount(msg)
+    return int((number * NANOS).to_integral_value(rounding=ROUND_CEILING))
+
+
+def _decimal(number: str | int | Decimal) -> Decimal:
+    if isinstance(number, bool) or not isinstance(number, str | int | Decimal):
+        raise InexactAmount(_inexact(number))
+    try:
+        return Decimal(number)
+    except InvalidOperation:
+        msg = f"{number!r} is not a number; write it like usd('0.50')"
+        raise InvalidAmount(msg) from None
+
+
+def _inexact(value: object) -> str:
+    kind = type(value).__name__
+    return (
+        f"{value!r} is a {kind}, which is not exact: "
+        f"pass a string, a whole number or a Decimal, like usd('0.50') or tokens(100)"
+    )
+
+
+def _counted(unit: str, count: int) -> Amount:
+    if type(count) is not int:
+        raise InexactAmount(_inexact(count))
+    if count < 0:
+        msg = f"{count} {unit}: give a whole number, zero or more"
+        raise InvalidAmount(msg)
+    return Amount(unit, count)
+
+
+def tokens(count: int) -> Amount:
+    """Tokens of any kind, input and output together."""
+    return _counted(TOKENS, count)
+
+
+def input_tokens(count: int) -> Amount:
+    """Tokens that go into a model, cached ones included."""
+    return _counted(INPUT_TOKENS, count)
+
+
+def output_tokens(count: int) -> Amount:
+    """Tokens that come out of a model, reasoning included."""
+    return _counted(OUTPUT_TOKENS, count)
+
+
+def calls(count: int) -> Amount:
+    """Model calls."""
+    return _counted(CALLS, count)
+
+
+def meter(name: str) -> Callable[[int], Amount]:
+    """
+    A unit of your own, such as tool calls, images or seconds.
+
+    >>> images = meter("images")
+    >>> print(images(3))
+    3 images
+    """
+    if not name or not name.replace("_", "").isalnum():
+        msg = f"meter name {name!r}: use letters, digits and underscores"
+        raise InvalidName(msg)
+    return lambda count: _counted(name, count)
+
+
+def vector(amounts: Iterable[Amount]) -> dict[str, int]:
+    """Amounts by unit; two of one unit are a mistake."""
+    by_unit: dict[str, int] = {}
+    for amount in amounts:
+        if not isinstance(amount, Amount):
+            msg = f"{amount!r} is no Amount: write usd('0.50') or tokens(100)"
+            raise InexactAmount(msg)
+        if amount.unit in by_unit:
+            msg = f"{amount!r}: the unit {amount.unit!r} is given twice"
+            raise InvalidAmount(msg)
+        by_unit[amount.unit] = amount.value
+    return by_unit
+
+
+def show(unit: str, value: int | None) -> str:
+    """A quantity as people read it; `None` is unlimited."""
+    if value is None:
+        return "unlimited"
+    if unit == USD:
+        sign = "-" if value < 0 else ""
+        return f"{sign}${_plain(Decimal(abs(value)) / NANOS)}"
+    return f"{value:,} {unit.replace('_', ' ')}"
+
+
+def _plain(dollars: Decimal) -> str:
+    """At least two decimals, and as many as are needed to be exact."""
+    whole, _, fraction = f"{dollars:.9f}".partition(".")
+    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"

@@ -1,0 +1,173 @@
+"""What listeners are told, after the books have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from langchain_budget.core.accounts import MARK_SCALE
+from langchain_budget.core.amounts import Amount, Vector
+from langchain_budget.core.postings import (
+    Basis,
+    Change,
+    Refusal,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """
+    Something that happened to an account.
+
+    Attributes:
+        account: The path of the account.
+        seq: The journal's sequence number, 0 for what left no entry.
+    """
+
+    account: str
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserved(Event):
+    """A call was admitted and its money set aside."""
+
+    hold: str
+    amounts: Vector
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled(Event):
+    """A call was charged; `basis` says how well the charge is known."""
+
+    hold: str
+    amounts: Vector
+    unconfirmed: Vector = field(default_factory=dict)
+    basis: Basis = Basis.REPORTED
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released(Event):
+    """A hold was given back: nothing was charged."""
+
+    hold: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldExpired(Event):
+    """A hold reached its time to live; what it is charged is an estimate."""
+
+    hold: str
+    amounts: Vector = field(default_factory=dict)
+    unconfirmed: Vector = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused(Event):
+    """A call was refused; `refusal` has the account, limit and numbers."""
+
+    refusal: Refusal
+    wanted_by: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThresholdCrossed(Event):
+    """Spending rose over a warning threshold, given in millionths of the limit."""
+
+    unit: str
+    mark: int
+    used: int
+    granted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountFrozen(Event):
+    """An account stopped admitting calls: `exhausted`, or frozen by hand."""
+
+    reason: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountThawed(Event):
+    """An account admits calls again."""
+
+    reason: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened(Event):
+    """An account was opened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed(Event):
+    """An account was closed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToppedUp(Event):
+    """An account was granted more."""
+
+    amounts: Vector
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transferred(Event):
+    """Budget moved from `account` to `payee`."""
+
+    payee: str
+    amount: Amount
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleDeferred(Event):
+    """The store could not take a charge; it is kept and tried again."""
+
+    hold: str
+    error: str = field(default="")
+
+
+def edges(
+    changes: tuple[Change, ...], marks: Mapping[str, tuple[int, ...]], seq: int
+) -> list[Event]:
+    """Exhausted, revived, and thresholds crossed: one event for each edge."""
+    found: list[Event] = []
+    for change in changes:
+        found += _crossed(change, marks.get(change[0].account, ()), seq)
+        found += _exhausted(change, seq)
+    return found
+
+
+def _exhausted(change: Change, seq: int) -> list[Event]:
+    (account, unit, _), granted_before, used_before, granted, used = change
+    before, after = granted_before - used_before, granted - used
+    if before > 0 >= after:
+        return [AccountFrozen(account=account, seq=seq, reason="exhausted", unit=unit)]
+    if before <= 0 < after:
+        return [AccountThawed(account=account, seq=seq, reason="credit", unit=unit)]
+    return []
+
+
+def _crossed(change: Change, marks: tuple[int, ...], seq: int) -> list[Event]:
+    (account, unit, _), granted_before, used_before, granted, used = change
+    before, after = _share(used_before, granted_before), _share(used, granted)
+    return [
+        ThresholdCrossed(
+            account=account, seq=seq, unit=unit, mark=mark, used=used, granted=granted
+        )
+        for mark in marks
+        if before < mark <= after
+    ]
+
+
+def _share(used: int, granted: int) -> int:
+    """Use of a limit in millionths; a limit of nothing is always used up."""
+    return used * MARK_SCALE // granted if granted > 0 else MARK_SCALE

@@ -1,0 +1,82 @@
+"""Which counters a charge to an account touches, and who pays for an overrun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from langchain_budget.core.accounts import Row
+from langchain_budget.core.amounts import Vector
+from langchain_budget.core.postings import NOTHING, CounterKey, Delta, Spill
+
+Line = tuple[tuple[CounterKey, ...], tuple[Spill, ...]]
+
+
+class Route:
+    """
+    The way from an account up to its root, worked out once and kept.
+
+    A unit that was carved out of the parent stops at the slice: the parent counts
+    it as lent. Frozen flags bind all the way up.
+    """
+
+    __slots__ = ("_lines", "account", "admit", "draining", "rows")
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = tuple(rows)
+        self.account = rows[0].path
+        self.admit = tuple((row.path, row.version) for row in rows)
+        self.draining = tuple(row for row in rows if row.closed and row.slices)
+        self._lines: dict[str, Line] = {}
+
+    def line(self, unit: str) -> Line:
+        """The counters of *unit* that a charge touches, and how it spills over."""
+        line = self._lines.get(unit)
+        if line is None:
+            line = self._lines[unit] = _line(self.rows, unit)
+        return line
+
+    def keys(self, unit: str) -> tuple[CounterKey, ...]:
+        """The counters of *unit* that a charge touches, innermost first."""
+        return self.line(unit)[0]
+
+    def held(self, amounts: Vector, borrowed: Vector = NOTHING) -> tuple[Delta, ...]:
+        """
+        Guarded deltas that set *amounts* aside, and know where an overrun goes.
+
+        What is *borrowed* the parent lends first; those lines hold nothing.
+        """
+        line = self.line
+        loans = [
+            Delta(payers, lent=value, guarded=True)
+            for unit, value in borrowed.items()
+            for payers in (line(unit)[1][0].payers,)
+        ]
+        return (
+            *loans,
+            *[
+                Delta(keys, borrowed.get(unit, 0), value, 0, 0, guarded=True, spill=to)
+                for unit, value in amounts.items()
+                for keys, to in (line(unit),)
+            ],
+        )
+
+
+def _line(rows: Sequence[Row], unit: str) -> Line:
+    walks = tuple(_walks(rows, unit))
+    spills = tuple(
+        Spill(slice=walk[-1], payers=above)
+        for walk, above in zip(walks, walks[1:], strict=False)
+    )
+    return walks[0], spills
+
+
+def _walks(rows: Sequence[Row], unit: str) -> list[tuple[CounterKey, ...]]:
+    """The chain cut behind each slice; the last piece ends at the root."""
+    walks: list[tuple[CounterKey, ...]] = []
+    walk: list[CounterKey] = []
+    for row in rows:
+        walk.append(CounterKey(row.path, unit))
+        if unit in row.slices:
+            walks.append(tuple(walk))
+            walk = []
+    return [*walks, tuple(walk)] if walk else walks

@@ -1,0 +1,279 @@
+"""
+Every error of this library.
+
+    BudgetError
+    ├── BudgetRefused            no, before anything was spent
+    │   ├── BudgetExceeded       .account .limit .spent .held .wanted .available
+    │   ├── AccountFrozen        frozen by hand: thaw it
+    │   ├── AccountClosed        closed, or a scope that has ended
+    │   ├── PriceUnknown         .model: declare a price
+    │   └── StoreUnavailable     the books cannot be reached
+    ├── LimitConflict            opened again with other limits
+    ├── UnknownAccount           no such account
+    ├── HoldNotOpen              settled, released or expired before
+    ├── InvalidTransfer          these two cannot trade that
+    ├── IdConflict               an id came again with other content
+    ├── StoreError               the store failed; always raised from the cause
+    ├── MissingExtra             an optional part is not installed
+    ├── InvalidAmount            (a ValueError) negative, not finite, not exact
+    ├── InvalidName              (a ValueError)
+    └── UnitMismatch             (a TypeError)
+
+A refusal is also a `GraphBubbleUp` and a `ModelError`: tool nodes, error handlers,
+retry and fallback middleware let such an error pass after one check, and a graph
+keeps the work of paid siblings, so that it can go on after a top-up.
+"""
+
+from __future__ import annotations
+
+from langchain_core.exceptions import ModelError
+from langgraph.errors import GraphBubbleUp
+
+from langchain_budget.core.accounts import Spec, show_limits
+from langchain_budget.core.amounts import Amount, show
+from langchain_budget.core.faults import (
+    BudgetError,
+    InexactAmount,
+    InvalidAmount,
+    InvalidName,
+    UnitMismatch,
+)
+from langchain_budget.core.postings import Kind, Refusal
+
+__all__ = [
+    "AccountClosed",
+    "AccountFrozen",
+    "BudgetError",
+    "BudgetExceeded",
+    "BudgetRefused",
+    "HoldNotOpen",
+    "IdConflict",
+    "InexactAmount",
+    "InvalidAmount",
+    "InvalidName",
+    "InvalidTransfer",
+    "LimitConflict",
+    "MissingExtra",
+    "PriceUnknown",
+    "StoreError",
+    "StoreUnavailable",
+    "UnitMismatch",
+    "UnknownAccount",
+    "refused",
+]
+
+
+class BudgetRefused(BudgetError, GraphBubbleUp, ModelError):
+    """
+    No, before anything was spent; nothing in the books has changed.
+
+    Attributes:
+        refusal: The store's own answer, with whole numbers.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(self._say(refusal))
+        self.refusal = refusal
+
+    def __reduce__(self) -> tuple[type[BudgetRefused], tuple[Refusal]]:
+        return type(self), (self.refusal,)
+
+    @property
+    def kind(self) -> str:
+        """One of `exhausted contended frozen closed unpriced store`."""
+        return str(self.refusal.kind)
+
+    @property
+    def account(self) -> str:
+        """The path of the account that said no."""
+        return self.refusal.account
+
+    def _say(self, refusal: Refusal) -> str:
+        return f"account {refusal.account!r} refuses: {refusal.detail}"
+
+
+class BudgetExceeded(BudgetRefused):
+    """What is left does not cover what this call may cost."""
+
+    @property
+    def limit(self) -> Amount:
+        """What the account was granted in the unit that ran short."""
+        return self._amount(self.refusal.balance.granted or 0)
+
+    @property
+    def spent(self) -> Amount:
+        """What it has spent."""
+        return self._amount(self.refusal.balance.spent)
+
+    @property
+    def held(self) -> Amount:
+        """What open holds set aside."""
+        return self._amount(self.refusal.balance.held)
+
+    @property
+    def wanted(self) -> Amount:
+        """What this call would have set aside."""
+        return self._amount(self.refusal.wanted)
+
+    @property
+    def available(self) -> Amount:
+        """What could have been set aside; below zero after an overrun."""
+        return self._amount(self.refusal.balance.available or 0)
+
+    def _amount(self, value: int) -> Amount:
+        return Amount(self.refusal.unit, value)
+
+    def _say(self, refusal: Refusal) -> str:
+        unit, balance = refusal.unit, refusal.balance
+        numbers = (
+            f"account {refusal.account!r} has {show(unit, balance.available)} left of "
+            f"{show(unit, balance.granted)} ({show(unit, balance.spent)} spent, "
+            f"{show(unit, balance.held)} held, {show(unit, balance.lent)} lent out); "
+            f"this may need {show(unit, refusal.wanted)}"
+        )
+        return f"{numbers}. {_remedy(refusal)}"
+
+
+def _remedy(refusal: Refusal) -> str:
+    if refusal.kind is Kind.CONTENDED:
+        return (
+            "Open holds may yet free enough: try again when they settle, or top up."
+        )
+    return "Top it up, transfer to it, or cap the output of the call."
+
+
+class AccountFrozen(BudgetRefused):
+    """The account, or one above it, was frozen by hand."""
+
+    def _say(self, refusal: Refusal) -> str:
+        why = f" ({refusal.detail})" if refusal.detail else ""
+        return f"account {refusal.account!r} is frozen{why}. Thaw it to go on."
+
+
+class AccountClosed(BudgetRefused):
+    """The account was closed, or the scope has ended."""
+
+    def _say(self, refusal: Refusal) -> str:
+        return (
+            f"account {refusal.account!r} is closed: its scope has ended. Open a new "
+            f"one, or wait for tasks before leaving `with budget(...)`."
+        )
+
+
+class PriceUnknown(BudgetRefused):
+    """A dollar limit binds, and nobody has said what this model costs."""
+
+    @property
+    def model(self) -> str:
+        """The model that has no price."""
+        return self.refusal.detail
+
+    def _say(self, refusal: Refusal) -> str:
+        return (
+            f"no price is known for model {refusal.detail!r}, and account "
+            f"{refusal.account!r} has a dollar limit. Declare it: "
+            f"prices=PriceTable({{{refusal.detail!r}: "
+            f"Price.per_million(input='0.15', output='0.60')}}), or Price.free()."
+        )
+
+
+class StoreUnavailable(BudgetRefused):
+    """The books cannot be reached, so nothing is admitted."""
+
+    def _say(self, refusal: Refusal) -> str:
+        return (
+            f"the budget store of account {refusal.account!r} failed "
+            f"({refusal.detail}); nothing is admitted until it answers again."
+        )
+
+
+_REFUSALS: dict[Kind, type[BudgetRefused]] = {
+    Kind.EXHAUSTED: BudgetExceeded,
+    Kind.CONTENDED: BudgetExceeded,
+    Kind.FROZEN: AccountFrozen,
+    Kind.CLOSED: AccountClosed,
+    Kind.UNPRICED: PriceUnknown,
+    Kind.STORE: StoreUnavailable,
+}
+
+
+def refused(refusal: Refusal) -> BudgetError:
+    """The error that says what *refusal* says."""
+    if refusal.kind is Kind.UNKNOWN:
+        return UnknownAccount(refusal.account)
+    if refusal.kind is Kind.CONFLICT:
+        return IdConflict(refusal.detail)
+    return _REFUSALS[refusal.kind](refusal)
+
+
+class LimitConflict(BudgetError, ValueError):
+    """An account was opened again with a specification that differs."""
+
+    def __init__(self, account: str, stored: Spec, asked: Spec) -> None:
+        super().__init__(account, stored, asked)
+        self.account, self.stored, self.asked = account, stored, asked
+
+    def __str__(self) -> str:
+        return (
+            f"account {self.account!r} is open with {show_limits(self.stored)}; asked "
+            f"for {show_limits(self.asked)}. Change it with set_limit, or open it "
+            f"with the same specification."
+        )
+
+
+class UnknownAccount(BudgetError, LookupError):
+    """No account has that path."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__(account)
+        self.account = account
+
+    def __str__(self) -> str:
+        return f"there is no account {self.account!r}: open it below its parent first"
+
+
+class HoldNotOpen(BudgetError):
+    """The hold was settled, released or has expired before."""
+
+    def __init__(self, hold: str, status: str) -> None:
+        super().__init__(hold, status)
+        self.hold, self.status = hold, status
+
+    def __str__(self) -> str:
+        return f"hold {self.hold!r} is {self.status}; it can be closed only once"
+
+
+class InvalidTransfer(BudgetError, ValueError):
+    """These two accounts cannot trade that."""
+
+
+class IdConflict(BudgetError, ValueError):
+    """An id was used before for something else."""
+
+    def __init__(self, posting_id: str) -> None:
+        super().__init__(posting_id)
+        self.posting_id = posting_id
+
+    def __str__(self) -> str:
+        return (
+            f"the id {self.posting_id!r} was used before with other content: "
+            f"give each top-up or transfer a key of its own"
+        )
+
+
+class StoreError(BudgetError):
+    """The store failed; the cause is attached."""
+
+
+class MissingExtra(BudgetError, ImportError):
+    """An optional part of this library is not installed."""
+
+    def __init__(self, extra: str, module: str) -> None:
+        super().__init__(extra, module)
+        self.extra = extra
+        self.module = module
+
+    def __str__(self) -> str:
+        return (
+            f"this needs {self.module}: pip install 'langchain-budget[{self.extra}]'"
+        )

@@ -1,0 +1,291 @@
+"""The talks that reserve, settle, release and sweep."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeVar
+
+from langchain_budget.books import Books
+from langchain_budget.core import rules
+from langchain_budget.core.accounts import Row
+from langchain_budget.core.events import (
+    Closed,
+    HoldExpired,
+    Refused,
+    Released,
+    Reserved,
+    Settled,
+    SettleDeferred,
+)
+from langchain_budget.core.judge import judge
+from langchain_budget.core.postings import (
+    Balance,
+    Hold,
+    Kind,
+    Posting,
+    Receipt,
+    Refusal,
+)
+from langchain_budget.core.routes import Route
+from langchain_budget.core.rules import MAY_FREE, SUPERSEDABLE, Charge, Order
+from langchain_budget.errors import (
+    HoldNotOpen,
+    StoreError,
+    StoreUnavailable,
+    refused,
+)
+from langchain_budget.pricing.prices import PriceBook
+from langchain_budget.stores._drive import Ask, Talk, adrive, drive
+from langchain_budget.stores.base import Store
+
+TRIES: Final = 8
+"""How often a posting is built anew because an account changed meanwhile."""
+
+_log = logging.getLogger("langchain_budget")
+_Result = TypeVar("_Result")
+
+
+class Closing(NamedTuple):
+    """A hold to close when there is time; a charge of `None` releases it."""
+
+    hold: Hold
+    charge: Charge | None
+
+
+class Ledger(Books):
+    """Books on which money is reserved before a call and settled after it."""
+
+    def __init__(
+        self, store: Store, new_id: Callable[[], str], prices: PriceBook
+    ) -> None:
+        super().__init__(store, new_id, prices)
+        self.late: deque[Closing] = deque()
+        """Left by finalisers, and by settles that the store could not take."""
+
+    def run(self, talk: Talk[_Result]) -> _Result:
+        """Have *talk* with the store, waiting for its answers."""
+        if self.late:
+            drive(self._tidy(), self.store)
+        return drive(talk, self.store)
+
+    async def arun(self, talk: Talk[_Result]) -> _Result:
+        """Have *talk* with the store, awaiting its answers."""
+        if self.late:
+            await adrive(self._tidy(), self.store)
+        return await adrive(talk, self.store)
+
+    def reserve(self, path: str, order: Order) -> Talk[Hold]:
+        """
+        Set money aside on every account up to the root, or on none.
+
+        Raises:
+            BudgetRefused: Nothing was set aside; the error says why.
+        """
+        try:
+            route = self._routes.get(path) or (yield from self.route(path))
+            posting = rules.reserve(route, self.new_id(), order)
+            answer: Receipt | Refusal = yield posting
+            if type(answer) is Refusal:
+                posting, answer = yield from self._insist(posting, order, answer)
+        except StoreError as error:
+            down = Refusal(Kind.STORE, path, detail=str(error))
+            raise StoreUnavailable(down) from error
+        if isinstance(answer, Refusal):
+            raise self._refused(answer, path, order)
+        hold = answer.hold or rules.opened(posting)
+        if self.listeners:
+            self.tell_of(answer, _reserved(hold, answer.seq))
+        return hold
+
+    def settle(self, hold: Hold, charge: Charge) -> Talk[Hold]:
+        """
+        Book what was used; never refuses.
+
+        An estimate that was charged before gives way to a reported charge; a
+        second reported one changes nothing.
+        """
+        path = hold.account
+        route = self._routes.get(path) or (yield from self.route(path))
+        answer: Receipt | Refusal | Hold = yield rules.settle(hold, charge, route)
+        if type(answer) is Refusal:
+            answer = yield from self._supersede(answer, charge, route)
+        if not isinstance(answer, Receipt):
+            return answer
+        if route.draining:
+            yield from self._drain_all(route)
+        if self.listeners:
+            self.tell_of(answer, _settled(hold, charge, answer.seq))
+        return rules.closed(hold, charge)
+
+    def release(self, hold: Hold) -> Talk[Hold]:
+        """Give back all of *hold*; one that is closed is left as it is."""
+        answer = yield rules.release(hold)
+        if isinstance(answer, Refusal):
+            return answer.hold or hold
+        yield from self._drain_all((yield from self.route(hold.account)))
+        event = Released(
+            account=hold.account, seq=answer.seq, hold=hold.id, labels=hold.labels
+        )
+        self.tell_of(answer, event)
+        return rules.closed(hold, None)
+
+    def close(self, closing: Closing) -> Talk[Hold | None]:
+        """Settle or release and never raise; what fails is tried again later."""
+        hold, charge = closing
+        try:
+            if charge is None:
+                return (yield from self.release(hold))
+            return (yield from self.settle(hold, charge))
+        except Exception as error:  # noqa: BLE001  # the call is paid: keep its charge
+            _log.warning("the budget store did not take hold %s: %r", hold.id, error)
+            self.late.append(closing)
+            event = SettleDeferred(
+                account=hold.account, hold=hold.id, error=repr(error)
+            )
+            self.listeners.tell([event])
+            return None
+
+    def judged(self, path: str, order: Order) -> Talk[Refusal | None]:
+        """What a reserve would say now, without reserving."""
+        yield from self.sweep()
+        self._routes.pop(path, None)
+        route = yield from self.route(path)
+        rows = {row.path: row for row in route.rows}
+        balances = yield Ask("balances", (tuple(rows),))
+        posting = rules.reserve(route, "", order)
+        return judge(posting, rows, lambda key: balances.get(key, Balance()))
+
+    def sweep(self) -> Talk[int]:
+        """Close holds and accounts past their time to live; how many there were."""
+        overdue: tuple[Hold, ...] = yield Ask("overdue")
+        for hold in overdue:
+            yield from self._expire(hold)
+        lapsed: tuple[Row, ...] = yield Ask("lapsed")
+        for row in lapsed:
+            yield from self.retire(row)
+        return len(overdue) + len(lapsed)
+
+    def retire(self, row: Row) -> Talk[None]:
+        """Close one account: no new holds; a slice returns what it has left."""
+        shut = row._replace(version=row.version + 1, closed=True)
+        seen = ((row.path, row.version),)
+        posting = Posting(self.new_id(), "close", row.path, seen=seen, rows=(shut,))
+        answer = yield from self.try_post(posting, Closed(account=row.path))
+        if isinstance(answer, Receipt) and row.slices:
+            yield from self._drain(row.path)
+
+    def _insist(
+        self, posting: Posting, order: Order, answer: Receipt | Refusal
+    ) -> Talk[tuple[Posting, Receipt | Refusal]]:
+        """Try again where it helps: accounts changed, holds are overdue, or borrow."""
+        swept, borrowed = False, dict[str, int]()
+        for _ in range(TRIES):
+            if not isinstance(answer, Refusal):
+                break
+            route = yield from self.route(posting.account)
+            short = rules.shortfall(route, answer)
+            if answer.kind is Kind.STALE:
+                self.forget()
+                route = yield from self.route(posting.account)
+            elif short and answer.unit not in borrowed:
+                borrowed[answer.unit] = short
+            elif swept or answer.kind not in MAY_FREE or not (yield from self.sweep()):
+                break
+            else:
+                swept = True
+            posting = rules.reserve(route, posting.id, order, borrowed)
+            answer = yield posting
+        return posting, answer
+
+    def _refused(self, refusal: Refusal, path: str, order: Order) -> Exception:
+        if refusal.kind is Kind.UNPRICED:
+            refusal = refusal._replace(detail=order.labels.get("model", ""))
+        if self.listeners:
+            event = Refused(
+                account=refusal.account,
+                refusal=refusal,
+                wanted_by=path,
+                labels=order.labels,
+            )
+            self.listeners.tell([event])
+        return refused(refusal)
+
+    def _supersede(
+        self, refusal: Refusal, charge: Charge, route: Route
+    ) -> Talk[Receipt | Hold]:
+        """What a settle does to a hold that was closed before it came."""
+        hold = refusal.hold
+        if hold is None:
+            raise HoldNotOpen(refusal.detail, "unknown, or older than what is kept")
+        if (hold.status, hold.basis) not in SUPERSEDABLE or not charge.basis.is_final:
+            return hold
+        answer = yield rules.supersede(hold, charge, route)
+        return (answer.hold or hold) if isinstance(answer, Refusal) else answer
+
+    def _expire(self, hold: Hold) -> Talk[None]:
+        route = yield from self.route(hold.account)
+        posting = rules.expire(hold, route)
+        answer = yield posting
+        if isinstance(answer, Refusal):
+            return
+        yield from self._drain_all(route)
+        event = HoldExpired(
+            account=hold.account,
+            seq=answer.seq,
+            hold=hold.id,
+            amounts=posting.note.amounts,
+            unconfirmed=posting.note.unconfirmed,
+        )
+        self.tell_of(answer, event)
+
+    def _drain_all(self, route: Route) -> Talk[None]:
+        """When a hold in a closed slice ends, what it leaves goes to the parent."""
+        for row in route.draining:
+            yield from self._drain(row.path)
+
+    def _drain(self, path: str) -> Talk[None]:
+        """Return what a slice has available to its parent."""
+        route = yield from self.route(path)
+        parent = yield from self.route(route.rows[1].path)
+        balances = yield Ask("balances", ((path,),))
+        left = {
+            key.unit: seen.available
+            for key, seen in balances.items()
+            if key.unit in route.rows[0].slices and (seen.available or 0) > 0
+        }
+        if left:
+            deltas = rules.give_back(route, parent, left)
+            yield Posting(self.new_id(), "return", path, deltas)
+
+    def _tidy(self) -> Talk[None]:
+        """Close what was left behind, each once; what fails goes to the end again."""
+        for _ in range(len(self.late)):
+            try:
+                closing = self.late.popleft()
+            except IndexError:
+                return
+            yield from self.close(closing)
+
+
+def _reserved(hold: Hold, seq: int) -> Reserved:
+    return Reserved(
+        account=hold.account,
+        seq=seq,
+        hold=hold.id,
+        amounts=hold.amounts,
+        labels=hold.labels,
+    )
+
+
+def _settled(hold: Hold, charge: Charge, seq: int) -> Settled:
+    return Settled(
+        account=hold.account,
+        seq=seq,
+        hold=hold.id,
+        amounts=charge.amounts,
+        unconfirmed=rules.unconfirmed(hold, charge),
+        basis=charge.basis,
+        labels=charge.labels,
+    )

@@ -1,0 +1,75 @@
+"""The root of a tree of accounts: a pool that agents share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from langchain_budget import tree
+from langchain_budget.account import Account, below
+from langchain_budget.core.accounts import check_name, spec_of
+from langchain_budget.core.amounts import Amount
+from langchain_budget.ids import SerialIds
+from langchain_budget.ledger import Ledger
+from langchain_budget.listeners import Listener
+from langchain_budget.pricing.catalog import GenaiPrices
+from langchain_budget.pricing.prices import PriceBook, first_price
+from langchain_budget.stores._open import open_store
+from langchain_budget.stores.base import Store
+
+
+class BudgetPool(Account):
+    """
+    A budget that agents share: one ceiling, and a tree of accounts under it.
+
+    Args:
+        name: The root account's name.
+        limits: What all together may spend, at most one amount of each unit:
+            `usd(10)`, `tokens(1_000_000)`. None at all: it only meters.
+        store: Where the books are: `None` for this object's own memory, a URL, or
+            a store.
+        prices: Prices of your own, asked before the public catalogue.
+        warn_at: Thresholds that are announced, as in `Account.open`.
+
+    Raises:
+        LimitConflict: The store has a pool of that name with other limits.
+        InvalidName, InvalidAmount: The arguments make no sense.
+
+    >>> from langchain_budget import BudgetPool, usd
+    >>> pool = BudgetPool("acme", usd(10))
+    >>> research = pool.open("research", limit=usd(3))
+    >>> print(research.balance().available)
+    $3.00
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *limits: Amount | None,
+        store: Store | str | None = None,
+        prices: PriceBook | None = None,
+        warn_at: Iterable[float | str] = (),
+    ) -> None:
+        path, spec = check_name(name), spec_of(limits, marks=warn_at)
+        book = first_price(*([prices] if prices else []), GenaiPrices())
+        super().__init__(Ledger(open_store(store), SerialIds(), book), path)
+        self.ledger.run(tree.open_account(self.ledger, path, spec))
+
+    def account(self, path: str) -> Account:
+        """
+        The open account at *path*, below this pool: `"research/web"`.
+
+        Raises:
+            UnknownAccount: There is none.
+        """
+        full = below(path, self.path)
+        self.ledger.run(self.ledger.route(full))
+        return Account(self.ledger, full)
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """
+        Call *listener* with each event, after the books have changed.
+
+        It runs where the change was made, so it should be quick. Returns a function
+        that ends the subscription. See `langchain_budget.events`.
+        """
+        return self.ledger.listeners.add(listener)

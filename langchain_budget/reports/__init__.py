@@ -1,0 +1,1 @@
+"""Statements and how they are shown."""

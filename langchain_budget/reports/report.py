@@ -1,0 +1,168 @@
+"""What an account and all below it have spent, in a form that people read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_budget.core.amounts import (
+    CALLS,
+    INPUT_TOKENS,
+    OUTPUT_TOKENS,
+    TOKENS,
+    USD,
+    Amount,
+    show,
+)
+from langchain_budget.reports.render import html_table, text_table
+from langchain_budget.reports.statement import Line, LineKey, by, total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountBalance:
+    """
+    One limit of one account, or one unit that it spent without a limit.
+
+    Attributes:
+        granted: What it may spend in all; `None` is unlimited.
+        spent: What it and all below it have spent.
+        held: What open holds set aside.
+        lent: What was carved out for children, what they spent of it included.
+        available: What may still be held; `None` is unlimited.
+        state: `active`, `exhausted`, `frozen` or `closed`.
+    """
+
+    account: str
+    unit: str
+    granted: Amount | None
+    spent: Amount
+    held: Amount
+    lent: Amount
+    available: Amount | None
+    state: str = "active"
+
+    def __str__(self) -> str:
+        return text_table(_ACCOUNT_HEADS, [self.cells()])
+
+    def _repr_html_(self) -> str:
+        return html_table(self.account, _ACCOUNT_HEADS, [self.cells()])
+
+    def cells(self) -> tuple[str, ...]:
+        """One row of a table."""
+        amounts = (self.granted, self.spent, self.held, self.lent, self.available)
+        shown = ["unlimited" if each is None else str(each) for each in amounts]
+        return (self.account, self.state, *shown)
+
+
+_ACCOUNT_HEADS = ("account", "state", "limit", "spent", "held", "lent", "left")
+_LINE_HEADS = ("agent", "node", "calls", "input", "output", "cost", "notes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """
+    Balances and spending of an account and all below it, at one moment.
+
+    It prints as tables, shows itself in a notebook, and turns into JSON.
+    """
+
+    account: str
+    balances: tuple[AccountBalance, ...]
+    lines: Mapping[LineKey, Line]
+
+    @property
+    def total(self) -> Line:
+        """The sum over all lines."""
+        return total(self.lines.values())
+
+    def spent(self, unit: str = USD) -> Amount:
+        """What was spent of *unit*, by the journal."""
+        return Amount(unit, self.total.amounts.get(unit, 0))
+
+    def by(self, *fields: str) -> dict[tuple[str, ...], Line]:
+        """Sums by any of `account`, `agent`, `node`, `model`."""
+        return by(self.lines, *fields)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; dollars in whole nano-dollars."""
+        return {
+            "account": self.account,
+            "balances": [_plain(each) for each in self.balances],
+            "lines": [
+                key._asdict() | _line_dict(line) for key, line in self.lines.items()
+            ],
+            "total": _line_dict(self.total),
+        }
+
+    def as_json(self) -> str:
+        """The report as a JSON object."""
+        return json.dumps(self.as_dict(), indent=2)
+
+    def __str__(self) -> str:
+        return "\n\n".join(text_table(heads, rows) for heads, rows in self._tables())
+
+    def _repr_html_(self) -> str:
+        titles = (f"Budget of {self.account}", "Spending by agent and node")
+        return "".join(
+            html_table(title, heads, rows)
+            for title, (heads, rows) in zip(titles, self._tables(), strict=True)
+        )
+
+    def _tables(self) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+        rows = [
+            _cells(agent, node, line)
+            for (agent, node), line in self.by("agent", "node").items()
+        ]
+        rows.append(_cells("total", "", self.total))
+        return [
+            (_ACCOUNT_HEADS, [each.cells() for each in self.balances]),
+            (_LINE_HEADS, rows),
+        ]
+
+
+def _cells(agent: str, node: str, line: Line) -> tuple[str, ...]:
+    amounts = line.amounts
+    counts = [f"{amounts.get(unit, 0):,}" for unit in (CALLS, INPUT_TOKENS)]
+    output = f"{amounts.get(OUTPUT_TOKENS, 0):,}"
+    return (agent, node, *counts, output, show(USD, amounts.get(USD, 0)), notes(line))
+
+
+def notes(line: Line) -> str:
+    """What a reader must know before they trust the sums."""
+    said = []
+    if line.estimated:
+        said.append(f"{line.estimated} estimated")
+    for unit in (USD, TOKENS):
+        if line.unconfirmed.get(unit):
+            said.append(f"up to {show(unit, line.unconfirmed[unit])} unconfirmed")
+            break
+    if line.unpriced:
+        said.append(f"{line.unpriced} without a price")
+    if line.cached:
+        avoided = show(USD, line.avoided.get(USD, 0))
+        said.append(f"{line.cached} from cache, {avoided} avoided")
+    return ", ".join(said)
+
+
+def _plain(balance: AccountBalance) -> dict[str, Any]:
+    names = ("granted", "spent", "held", "lent", "available")
+    values = {name: getattr(balance, name) for name in names}
+    return {
+        "account": balance.account,
+        "unit": balance.unit,
+        "state": balance.state,
+        **{name: None if v is None else v.value for name, v in values.items()},
+    }
+
+
+def _line_dict(line: Line) -> dict[str, Any]:
+    return {
+        "amounts": dict(line.amounts),
+        "unconfirmed": dict(line.unconfirmed),
+        "avoided": dict(line.avoided),
+        "estimated": line.estimated,
+        "unpriced": line.unpriced,
+        "cached": line.cached,
+    }

@@ -1,0 +1,21 @@
+"""From what a user names a store by, to the store."""
+
+from __future__ import annotations
+
+from langchain_budget.core.faults import BudgetError
+from langchain_budget.stores.base import Store
+from langchain_budget.stores.memory import MemoryStore
+
+
+class UnknownStore(BudgetError, ValueError):
+    """No store goes by that name."""
+
+
+def open_store(store: Store | str | None) -> Store:
+    """The store itself, or the one that a URL names; `None` is a private memory."""
+    if isinstance(store, Store):
+        return store
+    if store is None or store == "memory://":
+        return MemoryStore()
+    msg = f"store {store!r}: give memory://, None, or a Store object"
+    raise UnknownStore(msg)

@@ -1,0 +1,99 @@
+"""Talks that read: balances and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from typing import Final
+
+from langchain_budget.core.accounts import SEPARATOR, Row
+from langchain_budget.core.amounts import Amount
+from langchain_budget.core.postings import Balance, CounterKey
+from langchain_budget.core.routes import Route
+from langchain_budget.errors import UnknownAccount
+from langchain_budget.ledger import Ledger
+from langchain_budget.reports.report import AccountBalance, Report
+from langchain_budget.stores._drive import Ask, Talk
+
+STEP: Final = ("kind", "step")
+"""The label of accounts that last for one step of a graph; reports leave them out."""
+
+Balances = Mapping[CounterKey, Balance]
+
+
+def balances_of(
+    ledger: Ledger, path: str, unit: str = ""
+) -> Talk[tuple[AccountBalance, ...]]:
+    """Every limit of the account and of all below it, or one unit of it alone."""
+    yield from ledger.sweep()
+    rows: tuple[Row, ...] = yield Ask("below", (path,))
+    if not rows:
+        raise UnknownAccount(path)
+    balances: Balances = yield Ask("balances", (tuple(row.path for row in rows),))
+    if unit:
+        return (_seen(rows[0], unit, rows, balances),)
+    return tuple(
+        _seen(row, each, rows, balances)
+        for row in rows
+        if STEP not in row.spec.labels
+        for each, _ in row.ceilings
+    )
+
+
+def report_of(ledger: Ledger, path: str) -> Talk[Report]:
+    """Balances and the folded journal of an account and all below it."""
+    balances = yield from balances_of(ledger, path)
+    statement = ledger.statement
+    entries = yield Ask("journal", (statement.seq,))
+    statement.fold(entries)
+    return Report(account=path, balances=balances, lines=statement.within(path))
+
+
+def _seen(
+    row: Row, unit: str, rows: tuple[Row, ...], balances: Balances
+) -> AccountBalance:
+    own = balances.get(CounterKey(row.path, unit), Balance())
+    inside = [
+        balances.get(CounterKey(each.path, unit), Balance()).spent
+        for each in rows
+        if unit in each.slices and each.path.startswith(row.path + SEPARATOR)
+    ]
+    return AccountBalance(
+        account=row.path,
+        unit=unit,
+        granted=_amount(unit, own.granted),
+        spent=Amount(unit, own.spent + sum(inside)),
+        held=Amount(unit, own.held),
+        lent=Amount(unit, own.lent),
+        available=_amount(unit, own.available),
+        state=state_of(row, own),
+    )
+
+
+def state_of(row: Row, own: Balance) -> str:
+    """`closed`, `frozen`, `exhausted` or `active`, the strongest that is true."""
+    if row.closed:
+        return "closed"
+    if row.frozen:
+        return "frozen"
+    spent_up = own.granted is not None and own.granted - own.spent - own.lent <= 0
+    return "exhausted" if spent_up else "active"
+
+
+def _amount(unit: str, value: int | None) -> Amount | None:
+    return None if value is None else Amount(unit, value)
+
+
+def left_of(ledger: Ledger, path: str, units: Iterable[str]) -> Talk[dict[str, int]]:
+    """The least that the account and those above have left, by limited unit."""
+    route = yield from ledger.route(path)
+    paths = tuple(row.path for row in route.rows)
+    balances: Balances = yield Ask("balances", (paths,))
+    left = {unit: least(route, unit, balances) for unit in units}
+    return {unit: value for unit, value in left.items() if value is not None}
+
+
+def least(route: Route, unit: str, balances: Balances) -> int | None:
+    """The least that any counter of the route has available; `None` is unlimited."""
+    seen = [balances.get(key, Balance()).available for key in route.keys(unit)]
+    return min((each for each in seen if each is not None), default=None)
