@@ -164,7 +164,7 @@ def _count(message: BaseMessage, tokenizer: Tokenizer) -> int:
 def _texts(message: BaseMessage) -> Iterator[str]:
     if message.name:
         yield message.name
-    if isinstance(message.content, str):
+    if message.content and isinstance(message.content, str):
         yield message.content
     calls = getattr(message, "tool_calls", ())
     for block in _blocks(message):

@@ -128,17 +128,20 @@ def _look_up(snapshot: Any, ref: ModelRef, day: date) -> Price | None:
 
 
 def _readings(snapshot: Any, ref: ModelRef) -> Iterator[tuple[str | None, str]]:
-    """Tell what *ref* may mean: its name as it is, then with a provider before it."""
+    """Tell what *ref* may mean: the name may have its provider before it."""
     known = {provider.id for provider in snapshot.providers}
     given = PROVIDERS.get(ref.provider, ref.provider)
     name = ref.model.lower().removeprefix("models/")
     if given and given not in known:
         return
+    if given:
+        yield given, name
     prefix, _, rest = name.replace("/", ":", 1).partition(":")
     meant = PROVIDERS.get(prefix, prefix)
     if rest and meant in known and given in {"", meant}:
         yield meant, rest
-    yield given or None, name
+    if not given:
+        yield None, name
 
 
 def _is_same(model: Any, name: str) -> bool:

@@ -238,6 +238,5 @@ def _folders() -> Iterator[Path]:
 def _package(name: str, *inside: str) -> Path:
     """Find a folder of a package, if that is installed, without importing it."""
     spec = find_spec(name)
-    return (
-        Path(spec.origin or "").parent.joinpath(*inside) if spec else Path(os.devnull)
-    )
+    places = (spec and spec.submodule_search_locations) or (os.devnull,)
+    return Path(next(iter(places))).joinpath(*inside)

@@ -23,7 +23,7 @@ _ENGLISH = (
     "quay. One of them was reading a newspaper from the previous week; the other "
     "had brought a dog, which slept. Nobody had expected the weather to improve, so "
     "when the clouds parted over the lighthouse there was a moment of surprise, "
-    "followed by the ordinary business of ropes, engines and luggage. \"You're late,\" "
+    'followed by the ordinary business of ropes, engines and luggage. "You\'re late," '
     "said the man with the newspaper. He didn't sound angry. The captain shrugged and "
     "explained that the tide had been against them since morning.\n\n"
 )
@@ -265,9 +265,14 @@ TOOL_SCHEMA: dict[str, object] = {
 }
 
 TOOL_ARGS: dict[str, object] = {
-    "origin": "LIS", "destination": "KIX", "date": "2026-05-14", "max_stops": 1
+    "origin": "LIS",
+    "destination": "KIX",
+    "date": "2026-05-14",
+    "max_stops": 1,
 }
-TOOL_RESULT = '[{"flight": "AF 1125", "stops": 1, "price": "912.40 EUR", "depart": "06:15"}]'
+TOOL_RESULT = (
+    '[{"flight": "AF 1125", "stops": 1, "price": "912.40 EUR", "depart": "06:15"}]'
+)
 
 # The rows of the measured table that the estimate must keep within one to two times.
 CORE: dict[str, str] = {
