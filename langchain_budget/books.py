@@ -19,6 +19,9 @@ from langchain_budget.stores.base import Store
 ROUTES_KEPT: Final = 10_000
 """Routes are worked out anew when more accounts than this are in use."""
 
+EXPECTED_OUTPUT: Final = 1_000
+"""Tokens held for an answer when nobody capped it and nothing was learned yet."""
+
 
 class Books:
     """
@@ -36,6 +39,7 @@ class Books:
         self.store = store
         self.new_id = new_id
         self.prices = prices
+        self.expected_output = EXPECTED_OUTPUT
         self.listeners = Listeners()
         self.statement = Statement()
         self.generation = 0

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from langchain_budget import tree
 from langchain_budget.account import Account, below
 from langchain_budget.core.accounts import check_name, spec_of
-from langchain_budget.core.amounts import Amount
+from langchain_budget.books import EXPECTED_OUTPUT
+from langchain_budget.core.amounts import Amount, tokens
 from langchain_budget.ids import SerialIds
 from langchain_budget.ledger import Ledger
 from langchain_budget.listeners import Listener
@@ -29,6 +30,8 @@ class BudgetPool(Account):
             a store.
         prices: Prices of your own, asked before the public catalogue.
         warn_at: Thresholds that are announced, as in `Account.open`.
+        expected_output: Tokens to hold for an answer that nobody capped, until
+            the sizes of a few answers of that model are known.
 
     Raises:
         LimitConflict: The store has a pool of that name with other limits.
@@ -48,10 +51,12 @@ class BudgetPool(Account):
         store: Store | str | None = None,
         prices: PriceBook | None = None,
         warn_at: Iterable[float | str] = (),
+        expected_output: int = EXPECTED_OUTPUT,
     ) -> None:
         path, spec = check_name(name), spec_of(limits, marks=warn_at)
         book = first_price(*([prices] if prices else []), GenaiPrices())
         super().__init__(Ledger(open_store(store), SerialIds(), book), path)
+        self.ledger.expected_output = tokens(expected_output).value
         self.ledger.run(tree.open_account(self.ledger, path, spec))
 
     def account(self, path: str) -> Account:

@@ -31,7 +31,6 @@ class MeterHandler(BaseCallbackHandler):
 
     raise_error = True
     ignore_retriever = True
-    ignore_agent = True
     ignore_retry = True
     ignore_custom_event = True
 

@@ -77,7 +77,10 @@ class Calls:
     def estimator(self, ledger: Ledger) -> Estimator:
         """What sizes requests for these books."""
         found = self._estimators.get(ledger)
-        return found or self._estimators.setdefault(ledger, Estimator())
+        if found is None:
+            sizes = Estimator(ledger.expected_output)
+            found = self._estimators.setdefault(ledger, sizes)
+        return found
 
     def knows(self, run_id: UUID, ledger: Ledger) -> bool:
         """Whether the run has its hold on these books already."""

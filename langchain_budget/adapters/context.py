@@ -23,6 +23,10 @@ class OpenScope(Protocol):
     def outer(self) -> OpenScope | None:
         """The scope around it, `None` for the outermost."""
 
+    @property
+    def lost(self) -> bool:
+        """Whether it ended in another context than it began in, which still has it."""
+
 
 class Offer:
     """
@@ -58,7 +62,8 @@ offer_now: ContextVar[Offer | None] = ContextVar("budget_offer", default=None)
 
 
 def enclosing(scope: OpenScope | None) -> Iterator[OpenScope]:
-    """The scope and those around it, innermost first."""
+    """The scope and those around it, innermost first, but for those left behind."""
     while scope is not None:
-        yield scope
+        if not scope.lost:
+            yield scope
         scope = scope.outer

@@ -209,6 +209,7 @@ class _Step:
         self.request = request
         self.account = account
         self.outer: OpenScope | None = None
+        self.lost = False
         self._offer = offer
 
     def __enter__(self) -> None:

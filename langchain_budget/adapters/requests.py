@@ -12,9 +12,6 @@ from langchain_core.messages import BaseMessage
 from langchain_budget.adapters.counting import RequestCounter
 from langchain_budget.pricing.prices import ModelRef
 
-DEFAULT_OUTPUT_TOKENS: Final = 1_000
-"""Held for an answer when nobody capped it and nothing was learned yet."""
-
 LEARNED_FROM: Final = 8
 """How many answers of a model must be known before their size is trusted."""
 
@@ -42,9 +39,15 @@ class Request(NamedTuple):
 
 
 class Estimator:
-    """Sizes requests; it learns from what models answered before."""
+    """
+    Sizes requests; it learns from what models answered before.
 
-    def __init__(self) -> None:
+    Args:
+        expected_output: Tokens of an answer of which nothing is known.
+    """
+
+    def __init__(self, expected_output: int) -> None:
+        self._expected = expected_output
         self._counter = RequestCounter()
         self._answers: dict[ModelRef, deque[int]] = {}
 
@@ -83,7 +86,7 @@ class Estimator:
     def _learned(self, model: ModelRef) -> int:
         known = sorted(self._answers.get(model, ()))
         if len(known) < LEARNED_FROM:
-            return DEFAULT_OUTPUT_TOKENS
+            return self._expected
         return known[min(len(known) - 1, int(len(known) * LEARNED_SHARE))]
 
 

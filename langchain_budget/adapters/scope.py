@@ -61,6 +61,7 @@ class Scope:
         self._tokens: Tokens | None = None
         self._own = True
         self.outer: OpenScope | None = None
+        self.lost = False
 
     @property
     def account(self) -> Account:
@@ -74,14 +75,14 @@ class Scope:
         if self._account is not None:
             msg = "this budget was used before: write `with budget(...)` anew"
             raise ScopeClosed(msg)
-        self.outer = scope_now.get()
+        self.outer = next(enclosing(scope_now.get()), None)
         self._account, self._own = self._open()
         self._tokens = enter(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._tokens is not None:
-            leave(self._tokens)
+            self.lost = not leave(self._tokens)
         if self._own:
             self.account.close()
 
@@ -296,18 +297,14 @@ def enter(scope: OpenScope) -> Tokens:
     return scope_now.set(scope), _hook.set(_HANDLER)
 
 
-def leave(tokens: Tokens) -> None:
-    """Undo `enter`."""
-    _reset(scope_now, tokens[0])
-    _reset(_hook, tokens[1])
-
-
-def _reset(variable: ContextVar[Any], token: Token[Any]) -> None:
-    """Undo a `set`; in another context than that of the `set` there is nothing to."""
+def leave(tokens: Tokens) -> bool:
+    """Undo `enter`; false in another context than that of `enter`."""
     try:
-        variable.reset(token)
+        scope_now.reset(tokens[0])
+        _hook.reset(tokens[1])
     except ValueError:
-        return
+        return False
+    return True
 
 
 _HANDLER = ScopeHandler()

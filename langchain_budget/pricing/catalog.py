@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import cache, partial
-from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -113,7 +112,9 @@ class GenaiPrices:
 
 @cache
 def _data() -> Any:
-    return import_module("genai_prices.data_snapshot")
+    from genai_prices import data_snapshot  # noqa: PLC0415 - slow, so on first use
+
+    return data_snapshot
 
 
 def _look_up(snapshot: Any, ref: ModelRef, day: date) -> Price | None:

@@ -182,9 +182,9 @@ def _loaded(encoding: str) -> TextCounter:
 
 
 def _exact(encoding: str) -> TextCounter:
-    definition = _defined(encoding, _ranks)
-    encode: Callable[[str], list[int]]
-    encode = import_module("tiktoken").Encoding(**definition).encode_ordinary
+    import tiktoken  # noqa: PLC0415 - slow, so on first use
+
+    encode = tiktoken.Encoding(**_defined(encoding, _ranks)).encode_ordinary
 
     def count(text: str, /) -> int:
         if len(text) <= CHUNK:

@@ -29,54 +29,86 @@ from langchain_budget.core.postings import (
 )
 
 Line = tuple[Any, ...]
-"""One entry as it is kept; what it holds is in the methods that write and read it."""
+"""An entry as it is kept; the methods that write it say what stands where."""
 
 Flat = tuple[Any, ...]
-"""Deltas one after another: the number of a chain and five fields each."""
+"""Deltas one after another: the number of a chain, then five fields of the delta."""
+
+Moved = tuple[Flat, tuple[Effect, ...]]
+"""What a posting did to the counters: its deltas, and what spilled."""
 
 Chain = tuple[tuple[CounterKey, ...], tuple[Spill, ...]]
-"""The counters of a delta, and its spills: the same for every call of a route."""
+"""The counters of a delta and its spills: the same for every call of a route."""
 
-_STRIDE: Final = 6
-_OPENS, _CLOSES, _OTHER = range(3)
+_WIDTH: Final = 6
+_Facts = tuple[str, Note, tuple[Delta, ...], tuple[Delta, ...]]
 
 
 class Journal:
-    """Entries in the order in which they were written."""
+    """Lines in the order in which they were written."""
 
     def __init__(self) -> None:
-        self._lines: list[Line] = []
+        self.lines: list[Line] = []
         self._chains: list[Chain] = []
 
-    def __len__(self) -> int:
-        return len(self._lines)
-
     def number(self, chain: Chain) -> int:
-        """A number for a chain; ask once for each."""
+        """A number to write in the place of *chain*."""
         self._chains.append(chain)
         return len(self._chains) - 1
 
-    def write_open(
-        self, posting: Posting, asked: OpenHold, now: float, deltas: Flat
+    def write_opening(
+        self, posting: Posting, asked: OpenHold, at: float, moved: Moved
     ) -> Line:
-        """Write that a hold was opened; the line is what is kept of the hold."""
+        """Write that a hold was opened; this line is also what is kept of it."""
+        hold, ttl_seconds, started, amounts, worst, labels = asked
         line = (
-            _OPENS,
-            now,
-            now + asked.ttl_seconds,
+            _OPENING,
+            at,
             posting.kind,
             posting.id,
             posting.account,
+            moved[1],
             posting.rows,
-            asked.id,
-            asked.started,
-            _flat(asked.amounts),
-            _flat(asked.worst),
-            _flat(asked.labels),
-            *deltas,
-        )
-        self._lines.append(line)
+            hold,
+            at + ttl_seconds,
+            started,
+            _flat(amounts),
+            _flat(worst),
+            _flat(labels),
+        ) + moved[0]
+        self.lines.append(line)
         return line
 
-    def write_close(  # noqa: PLR0913  # one line has that many parts
-        ...
+    def write_closing(
+        self, posting: Posting, asked: CloseHold, at: float, moved: Moved, ended: Ended
+    ) -> Line:
+        """Write that the hold of a line was closed, or closed better."""
+        _, status, basis, charged, _ = asked
+        amounts, unconfirmed, known, labels, reason = posting.note
+        spent = _flat(charged)
+        line = (
+            _CLOSING,
+            at,
+            posting.kind,
+            posting.id,
+            posting.account,
+            moved[1],
+            posting.rows,
+            opened,
+            released,
+            status._value_,
+            basis._value_,
+            spent,
+            spent if amounts is charged else _flat(amounts),
+            _flat(unconfirmed),
+            known._value_,
+            _flat(labels),
+            reason,
+        ) + moved[0]
+        self.lines.append(line)
+        return line
+
+    def write_other(self, posting: Posting, at: float, moved: Moved) -> None:
+        """Write what had nothing to do with a hold; such entries are few."""
+        line = (_OTHER, at, posting.kind, posting.id, posting.account, moved[1], posting.rows, posting.note)
+        self.lines.append(line + moved[0])

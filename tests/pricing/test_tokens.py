@@ -37,6 +37,8 @@ CACHED = {
 }
 SECLUDED = """
 import json, socket, sys
+from langchain_budget.pricing.prices import ModelRef
+from langchain_budget.pricing.tokens import count_text
 
 def refuse(*_, **__):
     raise AssertionError("a socket was opened")
@@ -44,8 +46,6 @@ def refuse(*_, **__):
 socket.socket = socket.create_connection = socket.getaddrinfo = refuse
 for name in {hidden!r}:
     sys.modules[name] = None
-from langchain_budget.pricing.prices import ModelRef
-from langchain_budget.pricing.tokens import count_text
 texts = json.load(sys.stdin)
 print(json.dumps([count_text(t, ModelRef("openai", "{model}")) for t in texts]))
 """

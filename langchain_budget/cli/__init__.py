@@ -1,0 +1,1 @@
+"""The command line: thin, and made of what the library offers everybody."""
