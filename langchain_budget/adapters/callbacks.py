@@ -117,9 +117,11 @@ class MeterHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """Remember what encloses the calls to come."""
+        if CALLS.runs.knows(run_id):
+            return
         parent = parent_run_id.int if parent_run_id else None
-        step = STEPS.enter(run_id, parent_run_id, metadata) if STEPS else ""
-        CALLS.runs.start(run_id, Run(parent, "", scope_now.get(), step))
+        run = Run(parent, "", scope_now.get())
+        CALLS.runs.start(run_id, STEPS.entered(run, metadata) if STEPS else run)
 
     def on_chain_end(
         self,
@@ -206,16 +208,14 @@ class MeterHandler(BaseCallbackHandler):
             request = CALLS.estimator(ledger).size(messages, metadata, params)
             labels = _labels(caller, run_id, parent, metadata)
             labels["model"], labels["provider"] = request.model[::-1]
-            step = STEPS.account(ledger, account, parent, metadata) if STEPS else ""
-            booking = Booking(
-                ledger, step or account, request, labels, self._reserve_worst()
-            )
+            places = STEPS.places(ledger, account, parent)
+            booking = Booking(ledger, places, request, labels, self._reserve_worst())
             CALLS.begin(run_id, parent, booking, plain=plain)
 
     def _leave(self, run_id: UUID, error: BaseException | None) -> None:
         CALLS.leave(run_id, error)
         run = CALLS.runs.end(run_id)
-        if run is not None and STEPS:
+        if run is not None:
             STEPS.leave(run_id, run)
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from langchain_core.outputs import LLMResult
 
 from langchain_budget.adapters import charges
 from langchain_budget.adapters.charges import Tariff
-from langchain_budget.adapters.context import offer_now
+from langchain_budget.adapters.context import offers_now
 from langchain_budget.adapters.exits import may_have_cost, vetoed_run
 from langchain_budget.adapters.requests import Estimator, Request
 from langchain_budget.adapters.runs import Runs
@@ -24,15 +24,20 @@ from langchain_budget.adapters.usage import (
 )
 from langchain_budget.core.postings import Hold
 from langchain_budget.core.rules import Charge, Order
+from langchain_budget.errors import AccountClosed
 from langchain_budget.ledger import Closing, Ledger
 from langchain_budget.pricing.usage import Usage
+from langchain_budget.stores._drive import Talk
+
+_Result = TypeVar("_Result")
 
 
 class Booking(NamedTuple):
     """Where a call is charged, what it may cost, and what is written about it."""
 
     ledger: Ledger
-    account: str
+    places: tuple[str, ...]
+    """The account, preceded by those of steps that were reserved for."""
     request: Request
     labels: Mapping[str, str]
     worst: bool = False
@@ -155,8 +160,9 @@ class Calls:
 
     def _adopted(self, booking: Booking, key: int) -> Call | None:
         """The hold that an outer layer made for this call, if there is one."""
-        offer = offer_now.get()
-        if offer is None or offer.ledger is not booking.ledger or not offer.claim():
+        offered = (o for o in offers_now.get() if o.ledger is booking.ledger)
+        offer = next((offer for offer in offered if offer.claim()), None)
+        if offer is None:
             return None
         self._claimed[offer.hold.id] = key
         labels = {**booking.labels, **offer.hold.labels}
@@ -234,8 +240,27 @@ def _reserved(booking: Booking) -> Call:
         labels=booking.labels,
         unpriced=price is None,
     )
-    hold = ledger.run(ledger.reserve(booking.account, order))
+    reserve = partial(ledger.reserve, order=order)
+    hold = ledger.run(first_open(booking.places, reserve))
     return Call(ledger, hold, request, booking.labels)
+
+
+def first_open(
+    places: Sequence[str], attempt: Callable[[str], Talk[_Result]]
+) -> Talk[_Result]:
+    """
+    Do it on the first of *places* that is not closed.
+
+    What was reserved for a step is closed with it, and at its time to live; a call
+    that goes on after that is charged like any other.
+    """
+    for path in places[:-1]:
+        try:
+            return (yield from attempt(path))
+        except AccountClosed as error:
+            if error.account not in places[:-1]:
+                raise
+    return (yield from attempt(places[-1]))
 
 
 def _first(result: LLMResult) -> object:

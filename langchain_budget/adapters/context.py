@@ -1,4 +1,4 @@
-"""What the current thread or task carries: an open scope, and an offered hold."""
+"""What the current thread or task carries: an open scope, and offered holds."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Offer:
 
 
 scope_now: ContextVar[OpenScope | None] = ContextVar("budget_scope", default=None)
-offer_now: ContextVar[Offer | None] = ContextVar("budget_offer", default=None)
+offers_now: ContextVar[tuple[Offer, ...]] = ContextVar("budget_offers", default=())
 
 
 def enclosing(scope: OpenScope | None) -> Iterator[OpenScope]:

@@ -17,8 +17,10 @@ class Run(NamedTuple):
     tool: str = ""
     scope: Any = None
     """The scope it was started in, for threads that carry no context."""
-    step: str = ""
-    """The account that a guard reserved for this step, empty for none."""
+    task: str = ""
+    """The graph task that it is or is a part of, while guards follow runs."""
+    reserved: tuple[Any, ...] = ()
+    """What guards have reserved for this task."""
 
 
 class Runs:
@@ -26,6 +28,10 @@ class Runs:
 
     def __init__(self) -> None:
         self._runs: dict[int, Run] = {}
+
+    def knows(self, run_id: UUID) -> bool:
+        """Whether the run has begun: several handlers are told."""
+        return run_id.int in self._runs
 
     def start(self, run_id: UUID, run: Run) -> None:
         """A run begins."""

@@ -20,6 +20,7 @@ from langchain_budget.adapters.callbacks import Charged, MeterHandler
 from langchain_budget.adapters.calls import CALLS
 from langchain_budget.adapters.context import OpenScope, enclosing, scope_now
 from langchain_budget.adapters.finder import finder_of
+from langchain_budget.adapters.steps import STEPS
 from langchain_budget.core import amounts as units
 from langchain_budget.core.amounts import Amount
 from langchain_budget.errors import BudgetError
@@ -30,8 +31,6 @@ from langchain_budget.reports.report import AccountBalance, Report
 
 _Params = ParamSpec("_Params")
 _Returned = TypeVar("_Returned")
-
-Tokens = tuple[Token[Any], Token[Any]]
 
 _serial = itertools.count(1)
 
@@ -58,7 +57,7 @@ class Scope:
         self._name = name
         self._prices = prices
         self._account: Account | None = None
-        self._tokens: Tokens | None = None
+        self._token: Token[Any] | None = None
         self._own = True
         self.outer: OpenScope | None = None
         self.lost = False
@@ -77,7 +76,7 @@ class Scope:
             raise ScopeClosed(msg)
         self.outer = next(enclosing(scope_now.get()), None)
         self._account, self._own = self._open()
-        self._tokens = enter(self)
+        self._token = enter(self)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -277,7 +276,8 @@ class ScopeHandler(MeterHandler):
     def run_inline(self) -> bool:  # type: ignore[override]  # the base has a constant
         """Whether it may run on the event loop: when the store does not block."""
         scopes = enclosing(scope_now.get())
-        return not any(each.account.ledger.store.blocking for each in scopes)
+        blocking = any(each.account.ledger.store.blocking for each in scopes)
+        return not (blocking or STEPS.blocking)
 
     def _charged(self, caller: Caller, parent: UUID | None) -> Iterable[Charged]:
         scope = scope_now.get() or next(
@@ -292,21 +292,31 @@ class ScopeHandler(MeterHandler):
         ]
 
 
-def enter(scope: OpenScope) -> Tokens:
+def enter(scope: OpenScope) -> Token[Any]:
     """From here on, in this context, calls are charged to *scope*."""
-    return scope_now.set(scope), _hook.set(_HANDLER)
+    return scope_now.set(scope)
 
 
-def leave(tokens: Tokens) -> bool:
-    """Undo `enter`; false in another context than that of `enter`."""
+def leave(token: Token[Any]) -> None:
+    """Undo `enter`; in another context than that one there is nothing to undo."""
     try:
-        scope_now.reset(tokens[0])
-        _hook.reset(tokens[1])
+        scope_now.reset(token)
     except ValueError:
-        return False
-    return True
+        return
+
+
+class _Hook:
+    """
+    What the framework asks at the start of every run for a handler to add.
+
+    Inside a scope there is one, and everywhere while a guard may reserve: its
+    reservation is found, and given back, by following runs.
+    """
+
+    def get(self) -> BaseCallbackHandler | None:
+        return _HANDLER if scope_now.get() is not None or STEPS else None
 
 
 _HANDLER = ScopeHandler()
-_hook: ContextVar[BaseCallbackHandler | None] = ContextVar("budget_hook", default=None)
+_hook = cast("ContextVar[BaseCallbackHandler | None]", _Hook())
 register_configure_hook(_hook, inheritable=True)

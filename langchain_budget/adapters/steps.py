@@ -2,137 +2,151 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+import weakref
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from langchain_budget import tree
 from langchain_budget.adapters.calls import CALLS
 from langchain_budget.adapters.runs import Run
 from langchain_budget.core.accounts import SEPARATOR, Spec
+from langchain_budget.core.faults import BudgetError
 from langchain_budget.core.rules import HOLD_TTL_SECONDS
-from langchain_budget.errors import BudgetRefused
 from langchain_budget.ledger import Ledger
 from langchain_budget.stores._drive import Talk
+from langchain_budget.tree import open_account
+
+Metadata = Mapping[str, Any]
+
+_PULLED = "__pregel_pull"
+"""How the framework marks a task that an edge started, not a `Send`."""
 
 
-class Address(NamedTuple):
-    """Where a step will run: thread or root run, the graph's namespace, the node."""
+class Place(NamedTuple):
+    """Where a step will run: in which run of a graph, and as which node."""
 
-    thread: str
-    parent: str
+    graph: int | None
     node: str
 
 
 class Reserved(NamedTuple):
-    """An account that was carved out for one step."""
+    """An account that was carved out of another for one step."""
 
     ledger: Ledger
+    account: str
     path: str
-    step: int
-    task: str
-    """The guard's own task: running it again, as a resume does, finds this."""
-    root: int | None
-    """The run that all of it happens in, when that is known."""
+    after: int
+    """The guard's own step: what it reserves for comes later."""
+
+
+class Reserver(Protocol):
+    """A guard that reserves."""
+
+    @property
+    def blocking(self) -> bool:
+        """Whether its books may wait for something outside of this process."""
 
 
 class Steps:
     """
-    Reservations that wait for their step, in this process.
+    Reservations of this process: waiting for their step, then carried by its run.
 
-    One is closed, and what it has left returned, when its step ends, when the run
-    around it ends, when a guard reserves anew for the same address, and at its
-    time to live.
+    One is closed, and what it has left returned, when its step ends, when the graph
+    around it ends, and at its time to live.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[Address, Reserved] = {}
+        self._guards: weakref.WeakSet[Reserver] = weakref.WeakSet()
+        self._waiting: dict[tuple[Place, Ledger, str], Reserved] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._waiting)
+        """Whether any guard reserves, so that runs have to be followed."""
+        return bool(self._guards)
 
-    def reserve(
-        self, address: Address, reserved: Reserved, spec: Spec
-    ) -> Talk[None]:
-        """A talk that opens the account, unless this very task did so before."""
-        known = self._waiting.get(address)
-        if known is not None and known.task and known.task == reserved.task:
+    @property
+    def blocking(self) -> bool:
+        """Whether closing a reservation may wait for something outside."""
+        return any(guard.blocking for guard in self._guards)
+
+    def follow(self, guard: Reserver) -> None:
+        """Follow runs for as long as *guard* is in use."""
+        self._guards.add(guard)
+
+    def reserve(self, place: Place, reserved: Reserved, spec: Spec) -> Talk[None]:
+        """A talk that opens the account, unless this graph run did so before."""
+        ledger, account, path, _ = reserved
+        key = place, ledger, account
+        if self._waiting.setdefault(key, reserved) is not reserved:
             return
-        if known is not None:
-            yield from tree.close_account(known.ledger, known.path)
-        yield from tree.open_account(
-            reserved.ledger, reserved.path, spec, HOLD_TTL_SECONDS
-        )
-        self._waiting[address] = reserved
+        try:
+            yield from open_account(ledger, path, spec, HOLD_TTL_SECONDS)
+        except BaseException:
+            self._waiting.pop(key, None)
+            raise
 
-    def enter(
-        self, run_id: UUID, parent: UUID | None, metadata: Mapping[str, Any] | None
-    ) -> str:
-        """The account of the step that a run is, empty when it is none."""
-        if not metadata or any(run.step for _, run in CALLS.runs.above(parent)):
-            return ""
-        root = root_of(parent) or run_id.int
-        *_, address = list(addresses(metadata, root)) or [None]
-        found = self._waiting.get(address) if address else None
-        if found is None or found.step != metadata.get("langgraph_step"):
-            return ""
-        return found.path
-
-    def account(
-        self,
-        ledger: Ledger,
-        account: str,
-        parent: UUID | None,
-        metadata: Mapping[str, Any],
-    ) -> str:
-        """The reservation that a call below *account* draws on, empty for none."""
-        above = (run.step for _, run in CALLS.runs.above(parent) if run.step)
-        waiting = (
-            self._waiting.get(address)
-            for address in addresses(metadata, root_of(parent))
-        )
-        paths = [*above, *(found.path for found in waiting if found)]
-        inside = account + SEPARATOR
-        return next(
-            (
-                each.path
-                for each in self._waiting.values()
-                if each.ledger is ledger
-                and each.path in paths
-                and each.path.startswith(inside)
-            ),
-            "",
+    def entered(self, run: Run, metadata: Metadata | None) -> Run:
+        """The run that starts, with what was reserved for it."""
+        if not metadata or (metadata.get("langgraph_path") or ("",))[0] != _PULLED:
+            return run
+        place = Place(run.parent, str(metadata.get("langgraph_node")))
+        step = int(metadata.get("langgraph_step") or 0)
+        mine = [
+            key
+            for key, reserved in list(self._waiting.items())
+            if key[0] == place and reserved.after < step
+        ]
+        found = (self._waiting.pop(key, None) for key in mine)
+        return run._replace(
+            task=task_of(metadata), reserved=tuple(each for each in found if each)
         )
 
     def leave(self, run_id: UUID, run: Run) -> None:
-        """A run has ended: so have the steps that were reserved for in it."""
-        for address, reserved in list(self._waiting.items()):
-            ended = reserved.path == run.step or reserved.root == run_id.int
-            if ended and self._waiting.pop(address, None):
-                self._close(reserved)
+        """A run has ended: so have its step, and the steps that never ran in it."""
+        for reserved in run.reserved:
+            _close(reserved)
+        for key in [key for key in list(self._waiting) if key[0].graph == run_id.int]:
+            if unused := self._waiting.pop(key, None):
+                _close(unused)
 
-    def _close(self, reserved: Reserved) -> None:
-        ledger = reserved.ledger
-        try:
-            ledger.run(tree.close_account(ledger, reserved.path))
-        except BudgetRefused:
-            # The time to live closes it: nothing is lost but time.
-            return
-
-
-def addresses(metadata: Mapping[str, Any], root: int | None) -> Iterator[Address]:
-    """The steps that a run is in, outermost first."""
-    namespace = metadata.get("langgraph_checkpoint_ns") or ""
-    thread = str(metadata.get("thread_id") or root or "")
-    parts = namespace.split("|") if namespace else []
-    for depth, part in enumerate(parts):
-        yield Address(thread, "|".join(parts[:depth]), part.partition(":")[0])
+    def places(
+        self, ledger: Ledger, account: str, parent: UUID | None
+    ) -> tuple[str, ...]:
+        """Where to charge what would be charged to *account*, best place first."""
+        if not self:
+            return (account,)
+        inside = account + SEPARATOR
+        found = (each for _, run in CALLS.runs.above(parent) for each in run.reserved)
+        mine = (each.path for each in found if each.ledger is ledger)
+        return (*[path for path in mine if path.startswith(inside)], account)
 
 
-def root_of(parent: UUID | None) -> int | None:
-    """The outermost run that is known around *parent*."""
-    *_, last = [None, *(number for number, _ in CALLS.runs.above(parent))]
-    return last
+def graph_of(parent: UUID | None, metadata: Metadata) -> int | None:
+    """The run of the graph that a task with this metadata is a part of."""
+    number, task = parent.int if parent else None, task_of(metadata)
+    for _, run in CALLS.runs.above(parent):
+        if run.task != task:
+            break
+        number = run.parent
+    return number
+
+
+def task_of(metadata: Metadata) -> str:
+    """What tells a graph's tasks apart; runs inside a task share it."""
+    return str(metadata.get("langgraph_checkpoint_ns") or "")
+
+
+def _close(reserved: Reserved) -> None:
+    try:
+        reserved.ledger.run(_closing(reserved))
+    except BudgetError:
+        # The time to live closes it: nothing is lost but time.
+        return
+
+
+def _closing(reserved: Reserved) -> Talk[None]:
+    route = yield from reserved.ledger.route(reserved.path)
+    if not route.rows[0].closed:
+        yield from reserved.ledger.retire(route.rows[0])
 
 
 STEPS = Steps()

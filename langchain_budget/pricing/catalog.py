@@ -36,6 +36,9 @@ TIERS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """How the catalog tells service tiers apart."""
 
+MOST_CACHED: Final = 10_000
+"""Models whose prices are remembered."""
+
 # A bucket costs the dearest of these that a model has a price for: no token details
 # tell images, videos or citations from text.
 _INPUT = ("input_mtok", "input_image_mtok", "input_video_mtok")
@@ -65,7 +68,6 @@ _VERSION = re.compile(
     r"([-@:._]?(v?\d{2,8}|20\d\d-\d\d-\d\d|v\d+|latest|preview|exp|experimental))*"
     r"(:\d+)?(:\d+k)?"
 )
-_MOST_CACHED = 10_000
 
 Card = Mapping[str, Any]
 """A model's prices by the catalog's names: a Decimal, or prices by size of input."""
@@ -104,7 +106,7 @@ class GenaiPrices:
             self._snapshot, self._day, self._found = snapshot, day, {}
         found = self._found
         if model not in found:
-            if len(found) >= _MOST_CACHED:
+            if len(found) >= MOST_CACHED:
                 found.clear()
             found[model] = _look_up(snapshot, model, day)
         return found[model]

