@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from langchain_budget.account import Account, Affordability, Reservation
+from langchain_budget.account import Account, Affordability
 from langchain_budget.adapters.callbacks import BudgetCallbackHandler
-from langchain_budget.adapters.guard import budget_guard
 from langchain_budget.adapters.scope import Scope, budget
 from langchain_budget.core.amounts import (
     Amount,
@@ -35,12 +35,14 @@ from langchain_budget.errors import (
     UnitMismatch,
     UnknownAccount,
 )
+from langchain_budget.holds import Reservation
 from langchain_budget.pool import BudgetPool
 from langchain_budget.pricing.prices import Price, PriceTable
 from langchain_budget.reports.report import Report
 from langchain_budget.stores.memory import MemoryStore
 
-if TYPE_CHECKING:  # at run time the agent middleware loads when it is asked for
+if TYPE_CHECKING:  # at run time these load when they are asked for: see `_LAZY`
+    from langchain_budget.adapters.guard import budget_guard
     from langchain_budget.adapters.middleware import BudgetMiddleware
 
 __all__ = [
@@ -83,13 +85,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "BudgetMiddleware":
-        from langchain_budget.adapters.middleware import (  # noqa: PLC0415  # an extra
-            BudgetMiddleware,
-        )
+_LAZY = {
+    "BudgetMiddleware": "langchain_budget.adapters.middleware",  # needs an extra
+    "budget_guard": "langchain_budget.adapters.guard",  # loads all of langgraph
+}
 
-        return BudgetMiddleware
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
 

@@ -1,19 +1,19 @@
-"""The objects that users hold: an account, and a reservation on it."""
+"""The object that users hold: an account, and what can be done with it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple
 
-from langchain_budget import tree
+from langchain_budget import grants, tree
 from langchain_budget.core.accounts import Spec, check_name, join, spec_of
-from langchain_budget.core.amounts import USD, Amount, vector
-from langchain_budget.core.postings import Basis, Hold, Refusal
-from langchain_budget.core.rules import HOLD_TTL_SECONDS, Charge, Order
-from langchain_budget.errors import HoldNotOpen, refused
-from langchain_budget.ledger import Ledger
-from langchain_budget.reports.report import AccountBalance, Report
-from langchain_budget.views import balances_of, report_of
+from langchain_budget.core.amounts import Amount, vector
+from langchain_budget.core.postings import Refusal
+from langchain_budget.core.rules import HOLD_TTL_SECONDS, Order
+from langchain_budget.errors import InvalidAmount, InvalidTransfer, refused
+from langchain_budget.holds import Reservation
+from langchain_budget.views import AccountView
 
 Limits = Amount | Iterable[Amount] | None
 
@@ -29,30 +29,12 @@ class Affordability(NamedTuple):
         return self.affordable
 
 
-class Account:
+class Account(AccountView):
     """
     A node of the tree: it draws on its parent and is drawn on by its children.
 
     Get one from `BudgetPool` or from another account's `open`.
     """
-
-    def __init__(self, ledger: Ledger, path: str) -> None:
-        self.ledger = ledger
-        self.path = path
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.path!r}>"
-
-    def __str__(self) -> str:
-        return str(self.report())
-
-    def _repr_html_(self) -> str:
-        return self.report()._repr_html_()
-
-    @property
-    def name(self) -> str:
-        """The last part of the path."""
-        return self.path.rpartition("/")[2]
 
     def open(
         self,
@@ -145,12 +127,14 @@ class Account:
         Args:
             amounts: At most one of each unit.
             ttl_seconds: After that the hold is given back by itself.
-            labels: Kept with the hold and in the journal.
+            labels: Kept with the hold and in the journal; reports know `agent`,
+                `node` and `model`.
 
         Raises:
             BudgetRefused: Nothing was set aside; the error says why.
+            InvalidAmount: The arguments make no sense.
         """
-        order = Order(vector(amounts), {}, ttl_seconds, labels=dict(labels or {}))
+        order = _order(amounts, ttl_seconds, labels)
         hold = self.ledger.run(self.ledger.reserve(self.path, order))
         return Reservation(self.ledger, hold)
 
@@ -161,7 +145,7 @@ class Account:
         labels: Mapping[str, str] | None = None,
     ) -> Reservation:
         """Awaitable twin of `reserve`."""
-        order = Order(vector(amounts), {}, ttl_seconds, labels=dict(labels or {}))
+        order = _order(amounts, ttl_seconds, labels)
         hold = await self.ledger.arun(self.ledger.reserve(self.path, order))
         return Reservation(self.ledger, hold)
 
@@ -173,15 +157,18 @@ class Account:
             amount: How much more, above zero.
             reason: For the journal.
             key: Makes it happen once, however often it is called with this key.
-        """
-        self.ledger.run(tree.top_up(self.ledger, self.path, amount, reason, key))
 
-    async def atop_up(
-        self, amount: Amount, *, reason: str = "", key: str = ""
-    ) -> None:
+        Raises:
+            BudgetExceeded: It is a slice, and its parent has not that much left.
+            InvalidTransfer: It has no limit of that unit.
+            IdConflict: The key was used before for something else.
+        """
+        self.ledger.run(grants.top_up(self.ledger, self.path, amount, reason, key))
+
+    async def atop_up(self, amount: Amount, *, reason: str = "", key: str = "") -> None:
         """Awaitable twin of `top_up`."""
         await self.ledger.arun(
-            tree.top_up(self.ledger, self.path, amount, reason, key)
+            grants.top_up(self.ledger, self.path, amount, reason, key)
         )
 
     def transfer(
@@ -191,32 +178,45 @@ class Account:
         Give some of this account's limit to another account of the same pool.
 
         Only what is neither spent nor held can move, and the sum stays the same.
+        Out of a slice the money goes with it; of a shared account only the cap.
+
+        Args:
+            to: An account, or its path below the pool.
+            amount: How much, above zero.
+            reason: For the journal.
+            key: Makes it happen once, however often it is called with this key.
 
         Raises:
             BudgetExceeded: There is not that much left to give.
             InvalidTransfer: To itself, across pools, or of a unit without a limit.
+            IdConflict: The key was used before for something else.
         """
-        paths = (self.path, path_of(to, self.path))
-        self.ledger.run(tree.transfer(self.ledger, paths, amount, reason, key))
+        paths = (self.path, self._payee(to))
+        self.ledger.run(grants.transfer(self.ledger, paths, amount, reason, key))
 
     async def atransfer(
         self, to: Account | str, amount: Amount, *, reason: str = "", key: str = ""
     ) -> None:
         """Awaitable twin of `transfer`."""
-        paths = (self.path, path_of(to, self.path))
-        await self.ledger.arun(tree.transfer(self.ledger, paths, amount, reason, key))
+        paths = (self.path, self._payee(to))
+        await self.ledger.arun(grants.transfer(self.ledger, paths, amount, reason, key))
 
     def set_limit(self, amount: Amount, *, reason: str = "") -> None:
         """
         Grant *amount* in all, whatever was granted before.
 
         Below what is spent and held it exhausts the account; holds are honoured.
+        A slice takes what is more from its parent, and returns what is less as far
+        as it has it left.
+
+        Raises:
+            BudgetExceeded: It is a slice, and its parent has not that much left.
         """
-        self.ledger.run(tree.set_limit(self.ledger, self.path, amount, reason))
+        self.ledger.run(grants.set_limit(self.ledger, self.path, amount, reason))
 
     async def aset_limit(self, amount: Amount, *, reason: str = "") -> None:
         """Awaitable twin of `set_limit`."""
-        await self.ledger.arun(tree.set_limit(self.ledger, self.path, amount, reason))
+        await self.ledger.arun(grants.set_limit(self.ledger, self.path, amount, reason))
 
     def freeze(self, reason: str = "frozen by hand") -> None:
         """Refuse every new call here and below, until `thaw`."""
@@ -234,21 +234,11 @@ class Account:
         """Awaitable twin of `thaw`."""
         await self.ledger.arun(tree.thaw(self.ledger, self.path, reason))
 
-    def balance(self, unit: str = USD) -> AccountBalance:
-        """What this account has of *unit*: granted, spent, held, lent, available."""
-        return self.ledger.run(balances_of(self.ledger, self.path, unit))[0]
-
-    async def abalance(self, unit: str = USD) -> AccountBalance:
-        """Awaitable twin of `balance`."""
-        return (await self.ledger.arun(balances_of(self.ledger, self.path, unit)))[0]
-
-    def report(self) -> Report:
-        """Balances and spending by agent and node, here and below."""
-        return self.ledger.run(report_of(self.ledger, self.path))
-
-    async def areport(self) -> Report:
-        """Awaitable twin of `report`."""
-        return await self.ledger.arun(report_of(self.ledger, self.path))
+    def _payee(self, to: Account | str) -> str:
+        if isinstance(to, Account) and to.ledger.store is not self.ledger.store:
+            msg = f"{self.path!r} and {to.path!r} are in different pools"
+            raise InvalidTransfer(msg)
+        return path_of(to, self.path)
 
     def _asked(
         self,
@@ -262,81 +252,11 @@ class Account:
         return path, spec_of(several(limit), several(carve), share, warn_at)
 
 
-class Reservation:
-    """
-    Money set aside, to be settled or released once.
-
-    As a context manager it settles what was not settled: at what was held when
-    the block ends well, and not at all when it raises.
-
-    >>> from langchain_budget import BudgetPool, usd
-    >>> pool = BudgetPool("acme", usd(1))
-    >>> with pool.reserve(usd("0.40")) as reservation:
-    ...     reservation.settle(usd("0.25"))
-    >>> print(pool.balance().spent)
-    $0.25
-    """
-
-    def __init__(self, ledger: Ledger, hold: Hold) -> None:
-        self._ledger = ledger
-        self.hold = hold
-        self._open = True
-
-    @property
-    def amounts(self) -> tuple[Amount, ...]:
-        """What is set aside."""
-        return tuple(Amount(*item) for item in self.hold.amounts.items())
-
-    def settle(self, *amounts: Amount) -> None:
-        """Book what was really used; a second settle changes nothing."""
-        self._take(self._ledger.run(self._settle(amounts)))
-
-    async def asettle(self, *amounts: Amount) -> None:
-        """Awaitable twin of `settle`."""
-        self._take(await self._ledger.arun(self._settle(amounts)))
-
-    def release(self) -> None:
-        """Give all of it back; after a settle this raises `HoldNotOpen`."""
-        self._take_back(self._ledger.run(self._ledger.release(self.hold)))
-
-    async def arelease(self) -> None:
-        """Awaitable twin of `release`."""
-        self._take_back(await self._ledger.arun(self._ledger.release(self.hold)))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._open:
-            self.release() if kind else self.settle(*self.amounts)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._open:
-            await (self.arelease() if kind else self.asettle(*self.amounts))
-
-    def _settle(self, amounts: tuple[Amount, ...]) -> Any:
-        charge = Charge(vector(amounts), Basis.REPORTED, self.hold.labels)
-        return self._ledger.settle(self.hold, charge)
-
-    def _take(self, hold: Hold) -> None:
-        if hold.status == "released":
-            raise HoldNotOpen(hold.id, str(hold.status))
-        self._open = False
-
-    def _take_back(self, hold: Hold) -> None:
-        self._open = False
-        if hold.status not in ("released", "expired"):
-            raise HoldNotOpen(hold.id, str(hold.status))
-
-
 def several(limit: Limits) -> tuple[Amount, ...]:
     """One amount, many or none, as a tuple."""
     if limit is None:
         return ()
-    return (limit,) if isinstance(limit, Amount) else tuple(limit)
+    return tuple(limit) if isinstance(limit, Iterable) else (limit,)
 
 
 def path_of(account: Account | str, near: str) -> str:
@@ -356,7 +276,18 @@ def below(account: Account | str, near: str) -> str:
     return near if account == near else join(near, account)
 
 
+def _order(
+    amounts: tuple[Amount, ...], ttl_seconds: float, labels: Mapping[str, str] | None
+) -> Order:
+    if not 0 < ttl_seconds < math.inf:
+        msg = f"ttl_seconds={ttl_seconds!r}: give a number of seconds above zero"
+        raise InvalidAmount(msg)
+    return Order(vector(amounts), {}, ttl_seconds, labels=dict(labels or {}))
+
+
 def _affordability(refusal: Refusal | None) -> Affordability:
     if refusal is None:
         return Affordability(affordable=True)
-    return Affordability(False, str(refused(refusal)), refusal)
+    return Affordability(
+        affordable=False, reason=str(refused(refusal)), refusal=refusal
+    )

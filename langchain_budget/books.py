@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from langchain_budget.core.accounts import lineage
@@ -69,14 +70,12 @@ class Books:
         rows = yield Ask("below", (path,))
         return tuple(row.path for row in rows if row.path != path and not row.closed)
 
-    def post(self, posting: Posting, *happened: Event) -> Talk[None]:
-        """Change accounts or grants; raises what the refusal says."""
-        answer = yield from self.try_post(posting, *happened)
-        if isinstance(answer, Refusal):
-            raise refused(answer)
-
     def try_post(self, posting: Posting, *happened: Event) -> Talk[Receipt | Refusal]:
-        """Like `post`, but a refusal that looking again may mend is returned."""
+        """
+        Change accounts or grants; raises what a refusal says.
+
+        A refusal that looking again may mend is returned.
+        """
         answer: Receipt | Refusal = yield posting
         if posting.rows or isinstance(answer, Refusal):
             self.forget()
@@ -84,7 +83,7 @@ class Books:
             if answer.kind is Kind.STALE:
                 return answer
             raise refused(answer)
-        self.tell_of(answer, *happened)
+        self.tell_of(answer, *(replace(each, seq=answer.seq) for each in happened))
         return answer
 
     def tell_of(self, receipt: Receipt, *happened: Event) -> None:

@@ -136,9 +136,7 @@ class BudgetExceeded(BudgetRefused):
 
 def _remedy(refusal: Refusal) -> str:
     if refusal.kind is Kind.CONTENDED:
-        return (
-            "Open holds may yet free enough: try again when they settle, or top up."
-        )
+        return "Open holds may yet free enough: try again when they settle, or top up."
     return "Top it up, transfer to it, or cap the output of the call."
 
 
@@ -274,6 +272,4 @@ class MissingExtra(BudgetError, ImportError):
         self.module = module
 
     def __str__(self) -> str:
-        return (
-            f"this needs {self.module}: pip install 'langchain-budget[{self.extra}]'"
-        )
+        return f"this needs {self.module}: pip install 'langchain-budget[{self.extra}]'"

@@ -6,6 +6,7 @@ import itertools
 import os
 import uuid
 from collections.abc import Iterator
+from typing import Final
 
 
 class SerialIds:
@@ -30,3 +31,7 @@ class SerialIds:
     def _draw(self) -> None:
         self._prefix = uuid.uuid4().hex + "-"
         self._serial: Iterator[int] = itertools.count(1)
+
+
+new_id: Final = SerialIds()
+"""The one of this process: `register_at_fork` keeps what it is given for ever."""

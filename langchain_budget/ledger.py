@@ -1,4 +1,4 @@
-"""The talks that reserve, settle, release and sweep."""
+"""The talks that reserve, settle and release."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
-from langchain_budget.books import Books
 from langchain_budget.core import rules
-from langchain_budget.core.accounts import Row
 from langchain_budget.core.events import (
-    Closed,
-    HoldExpired,
     Refused,
     Released,
     Reserved,
@@ -39,6 +35,7 @@ from langchain_budget.errors import (
 from langchain_budget.pricing.prices import PriceBook
 from langchain_budget.stores._drive import Ask, Talk, adrive, drive
 from langchain_budget.stores.base import Store
+from langchain_budget.upkeep import Upkeep
 
 TRIES: Final = 8
 """How often a posting is built anew because an account changed meanwhile."""
@@ -54,7 +51,7 @@ class Closing(NamedTuple):
     charge: Charge | None
 
 
-class Ledger(Books):
+class Ledger(Upkeep):
     """Books on which money is reserved before a call and settled after it."""
 
     def __init__(
@@ -83,15 +80,20 @@ class Ledger(Books):
         Raises:
             BudgetRefused: Nothing was set aside; the error says why.
         """
+        posting: Posting | None = None
         try:
             route = self._routes.get(path) or (yield from self.route(path))
             posting = rules.reserve(route, self.new_id(), order)
             answer: Receipt | Refusal = yield posting
             if type(answer) is Refusal:
                 posting, answer = yield from self._insist(posting, order, answer)
-        except StoreError as error:
-            down = Refusal(Kind.STORE, path, detail=str(error))
-            raise StoreUnavailable(down) from error
+        except BaseException as error:
+            if posting is not None:
+                # Cut off before it answered, the store may have taken the hold.
+                self.late.append(Closing(rules.opened(posting), None))
+            if isinstance(error, StoreError):
+                raise StoreUnavailable(_down(path, error)) from error
+            raise
         if isinstance(answer, Refusal):
             raise self._refused(answer, path, order)
         hold = answer.hold or rules.opened(posting)
@@ -113,8 +115,11 @@ class Ledger(Books):
             answer = yield from self._supersede(answer, charge, route)
         if not isinstance(answer, Receipt):
             return answer
+        if self._routes.get(path) is not route:
+            # Accounts changed meanwhile: one that this hold is in may have closed.
+            route = yield from self.route(path)
         if route.draining:
-            yield from self._drain_all(route)
+            yield from self.drain_all(route)
         if self.listeners:
             self.tell_of(answer, _settled(hold, charge, answer.seq))
         return rules.closed(hold, charge)
@@ -124,7 +129,7 @@ class Ledger(Books):
         answer = yield rules.release(hold)
         if isinstance(answer, Refusal):
             return answer.hold or hold
-        yield from self._drain_all((yield from self.route(hold.account)))
+        yield from self.drain_all((yield from self.route(hold.account)))
         event = Released(
             account=hold.account, seq=answer.seq, hold=hold.id, labels=hold.labels
         )
@@ -138,17 +143,23 @@ class Ledger(Books):
             if charge is None:
                 return (yield from self.release(hold))
             return (yield from self.settle(hold, charge))
+        except HoldNotOpen as error:
+            _log.warning("a charge of hold %s came too late: %s", hold.id, error)
         except Exception as error:  # noqa: BLE001  # the call is paid: keep its charge
-            _log.warning("the budget store did not take hold %s: %r", hold.id, error)
+            self._defer(closing, error)
+        except BaseException:
             self.late.append(closing)
-            event = SettleDeferred(
-                account=hold.account, hold=hold.id, error=repr(error)
-            )
-            self.listeners.tell([event])
-            return None
+            raise
+        return None
 
     def judged(self, path: str, order: Order) -> Talk[Refusal | None]:
         """What a reserve would say now, without reserving."""
+        try:
+            return (yield from self._judged(path, order))
+        except StoreError as error:
+            return _down(path, error)
+
+    def _judged(self, path: str, order: Order) -> Talk[Refusal | None]:
         yield from self.sweep()
         self._routes.pop(path, None)
         route = yield from self.route(path)
@@ -156,25 +167,6 @@ class Ledger(Books):
         balances = yield Ask("balances", (tuple(rows),))
         posting = rules.reserve(route, "", order)
         return judge(posting, rows, lambda key: balances.get(key, Balance()))
-
-    def sweep(self) -> Talk[int]:
-        """Close holds and accounts past their time to live; how many there were."""
-        overdue: tuple[Hold, ...] = yield Ask("overdue")
-        for hold in overdue:
-            yield from self._expire(hold)
-        lapsed: tuple[Row, ...] = yield Ask("lapsed")
-        for row in lapsed:
-            yield from self.retire(row)
-        return len(overdue) + len(lapsed)
-
-    def retire(self, row: Row) -> Talk[None]:
-        """Close one account: no new holds; a slice returns what it has left."""
-        shut = row._replace(version=row.version + 1, closed=True)
-        seen = ((row.path, row.version),)
-        posting = Posting(self.new_id(), "close", row.path, seen=seen, rows=(shut,))
-        answer = yield from self.try_post(posting, Closed(account=row.path))
-        if isinstance(answer, Receipt) and row.slices:
-            yield from self._drain(row.path)
 
     def _insist(
         self, posting: Posting, order: Order, answer: Receipt | Refusal
@@ -224,49 +216,27 @@ class Ledger(Books):
         answer = yield rules.supersede(hold, charge, route)
         return (answer.hold or hold) if isinstance(answer, Refusal) else answer
 
-    def _expire(self, hold: Hold) -> Talk[None]:
-        route = yield from self.route(hold.account)
-        posting = rules.expire(hold, route)
-        answer = yield posting
-        if isinstance(answer, Refusal):
-            return
-        yield from self._drain_all(route)
-        event = HoldExpired(
-            account=hold.account,
-            seq=answer.seq,
-            hold=hold.id,
-            amounts=posting.note.amounts,
-            unconfirmed=posting.note.unconfirmed,
-        )
-        self.tell_of(answer, event)
-
-    def _drain_all(self, route: Route) -> Talk[None]:
-        """When a hold in a closed slice ends, what it leaves goes to the parent."""
-        for row in route.draining:
-            yield from self._drain(row.path)
-
-    def _drain(self, path: str) -> Talk[None]:
-        """Return what a slice has available to its parent."""
-        route = yield from self.route(path)
-        parent = yield from self.route(route.rows[1].path)
-        balances = yield Ask("balances", ((path,),))
-        left = {
-            key.unit: seen.available
-            for key, seen in balances.items()
-            if key.unit in route.rows[0].slices and (seen.available or 0) > 0
-        }
-        if left:
-            deltas = rules.give_back(route, parent, left)
-            yield Posting(self.new_id(), "return", path, deltas)
+    def _defer(self, closing: Closing, error: Exception) -> None:
+        hold = closing.hold
+        _log.warning("the budget store did not take hold %s: %r", hold.id, error)
+        self.late.append(closing)
+        event = SettleDeferred(account=hold.account, hold=hold.id, error=repr(error))
+        self.listeners.tell([event])
 
     def _tidy(self) -> Talk[None]:
-        """Close what was left behind, each once; what fails goes to the end again."""
+        """Close what was left behind, each once, until the store fails again."""
         for _ in range(len(self.late)):
             try:
                 closing = self.late.popleft()
             except IndexError:
                 return
             yield from self.close(closing)
+            if self.late and self.late[-1] is closing:
+                return
+
+
+def _down(path: str, error: StoreError) -> Refusal:
+    return Refusal(Kind.STORE, path, detail=str(error))
 
 
 def _reserved(hold: Hold, seq: int) -> Reserved:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from langchain_budget.core.events import Event
 
@@ -23,10 +24,11 @@ class Listeners:
 
     def add(self, listener: Listener) -> Callable[[], None]:
         """Tell *listener* from now on; call what is returned to stop that."""
-        self._all = (*self._all, listener)
+        added = partial(listener)  # told apart from the same one added again
+        self._all = (*self._all, added)
 
         def remove() -> None:
-            self._all = tuple(each for each in self._all if each is not listener)
+            self._all = tuple(each for each in self._all if each is not added)
 
         return remove
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 
 from langchain_budget import tree
 from langchain_budget.account import Account, below
-from langchain_budget.core.accounts import check_name, spec_of
 from langchain_budget.books import EXPECTED_OUTPUT
+from langchain_budget.core.accounts import check_name, spec_of
 from langchain_budget.core.amounts import Amount, tokens
-from langchain_budget.ids import SerialIds
+from langchain_budget.ids import new_id
 from langchain_budget.ledger import Ledger
 from langchain_budget.listeners import Listener
 from langchain_budget.pricing.catalog import GenaiPrices
@@ -55,7 +55,7 @@ class BudgetPool(Account):
     ) -> None:
         path, spec = check_name(name), spec_of(limits, marks=warn_at)
         book = first_price(*([prices] if prices else []), GenaiPrices())
-        super().__init__(Ledger(open_store(store), SerialIds(), book), path)
+        super().__init__(Ledger(open_store(store), new_id, book), path)
         self.ledger.expected_output = tokens(expected_output).value
         self.ledger.run(tree.open_account(self.ledger, path, spec))
 
@@ -68,6 +68,12 @@ class BudgetPool(Account):
         """
         full = below(path, self.path)
         self.ledger.run(self.ledger.route(full))
+        return Account(self.ledger, full)
+
+    async def aaccount(self, path: str) -> Account:
+        """Awaitable twin of `account`."""
+        full = below(path, self.path)
+        await self.ledger.arun(self.ledger.route(full))
         return Account(self.ledger, full)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:

@@ -1,13 +1,12 @@
-"""Talks that read: balances and reports."""
+"""What can be read of an account: balances and reports."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-
 from typing import Final
 
 from langchain_budget.core.accounts import SEPARATOR, Row
-from langchain_budget.core.amounts import Amount
+from langchain_budget.core.amounts import USD, Amount
 from langchain_budget.core.postings import Balance, CounterKey
 from langchain_budget.core.routes import Route
 from langchain_budget.errors import UnknownAccount
@@ -19,6 +18,50 @@ STEP: Final = ("kind", "step")
 """The label of accounts that last for one step of a graph; reports leave them out."""
 
 Balances = Mapping[CounterKey, Balance]
+
+
+class AccountView:
+    """
+    What an account says of itself; nothing here changes anything.
+
+    Attributes:
+        path: Where it is in its tree: `"acme/research/web"`.
+        ledger: The books that it is in.
+    """
+
+    def __init__(self, ledger: Ledger, path: str) -> None:
+        self.ledger = ledger
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path!r}>"
+
+    def __str__(self) -> str:
+        return str(self.report())
+
+    def _repr_html_(self) -> str:
+        return self.report()._repr_html_()
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition(SEPARATOR)[2]
+
+    def balance(self, unit: str = USD) -> AccountBalance:
+        """What this account has of *unit*: granted, spent, held, lent, available."""
+        return self.ledger.run(balances_of(self.ledger, self.path, unit))[0]
+
+    async def abalance(self, unit: str = USD) -> AccountBalance:
+        """Awaitable twin of `balance`."""
+        return (await self.ledger.arun(balances_of(self.ledger, self.path, unit)))[0]
+
+    def report(self) -> Report:
+        """Balances and spending by agent and node, here and below."""
+        return self.ledger.run(report_of(self.ledger, self.path))
+
+    async def areport(self) -> Report:
+        """Awaitable twin of `report`."""
+        return await self.ledger.arun(report_of(self.ledger, self.path))
 
 
 def balances_of(
@@ -64,7 +107,7 @@ def _seen(
         granted=_amount(unit, own.granted),
         spent=Amount(unit, own.spent + sum(inside)),
         held=Amount(unit, own.held),
-        lent=Amount(unit, own.lent),
+        lent=Amount(unit, own.lent - sum(inside)),
         available=_amount(unit, own.available),
         state=state_of(row, own),
     )

@@ -41,12 +41,10 @@ class MeterHandler(BaseCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        tags: list[str] | None = None,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
         """Hold what the call may cost, or raise before it is made."""
-        self._start(messages[0], run_id, parent_run_id, metadata or {}, kwargs)
+        self._start(messages[0], run_id, parent_run_id, options)
 
     def on_llm_start(
         self,
@@ -55,12 +53,10 @@ class MeterHandler(BaseCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        tags: list[str] | None = None,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
         """Likewise, for models that complete plain text."""
-        self._start(prompts, run_id, parent_run_id, metadata or {}, kwargs)
+        self._start(prompts, run_id, parent_run_id, options)
 
     def on_llm_new_token(
         self,
@@ -68,39 +64,26 @@ class MeterHandler(BaseCallbackHandler):
         *,
         chunk: GenerationChunk | ChatGenerationChunk | None = None,
         run_id: UUID,
-        parent_run_id: UUID | None = None,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
         """Count what was streamed, for calls that are cut short."""
         message = getattr(chunk, "message", None)
         usage = usage_of(message) if message is not None else None
         CALLS.token(run_id, _tokens_in(token, message), usage)
 
-    def on_stream_event(
-        self, event: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **_: Any
-    ) -> None:
+    def on_stream_event(self, event: Any, *, run_id: UUID, **options: Any) -> None:
         """Likewise, for streams of protocol events."""
         if event.get("event") == "content-block-delta":
             CALLS.token(run_id, _delta_tokens(event), None)
 
     def on_llm_end(
-        self,
-        response: LLMResult,
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        **kwargs: Any,
+        self, response: LLMResult, *, run_id: UUID, **options: Any
     ) -> None:
         """Settle at what the provider reported."""
         CALLS.end(run_id, response)
 
     def on_llm_error(
-        self,
-        error: BaseException,
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        **kwargs: Any,
+        self, error: BaseException, *, run_id: UUID, **options: Any
     ) -> None:
         """Settle at what the call can have cost before it failed."""
         CALLS.fail(run_id, error)
@@ -112,35 +95,20 @@ class MeterHandler(BaseCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        tags: list[str] | None = None,
         metadata: dict[str, Any] | None = None,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
         """Remember what encloses the calls to come."""
-        if CALLS.runs.knows(run_id):
-            return
-        parent = parent_run_id.int if parent_run_id else None
-        run = Run(parent, "", scope_now.get())
-        CALLS.runs.start(run_id, STEPS.entered(run, metadata) if STEPS else run)
+        if not CALLS.runs.knows(run_id):
+            run = Run(_number(parent_run_id), "", scope_now.get())
+            CALLS.runs.start(run_id, STEPS.entered(run, metadata) if STEPS else run)
 
-    def on_chain_end(
-        self,
-        outputs: Any,
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **options: Any) -> None:
         """Close calls whose end will not be reported."""
         self._leave(run_id, None)
 
     def on_chain_error(
-        self,
-        error: BaseException,
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        **kwargs: Any,
+        self, error: BaseException, *, run_id: UUID, **options: Any
     ) -> None:
         """Close calls whose end will not be reported."""
         self._leave(run_id, error)
@@ -152,34 +120,19 @@ class MeterHandler(BaseCallbackHandler):
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
-        tags: list[str] | None = None,
-        metadata: dict[str, Any] | None = None,
-        inputs: dict[str, Any] | None = None,
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
         """Remember which tool encloses the calls to come."""
-        parent = parent_run_id.int if parent_run_id else None
-        name = str((serialized or {}).get("name") or kwargs.get("name") or "")
-        CALLS.runs.start(run_id, Run(parent, name, scope_now.get()))
+        name = (serialized or {}).get("name") or options.get("name") or ""
+        run = Run(_number(parent_run_id), str(name), scope_now.get())
+        CALLS.runs.start(run_id, run)
 
-    def on_tool_end(
-        self,
-        output: Any,
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def on_tool_end(self, output: Any, *, run_id: UUID, **options: Any) -> None:
         """Close calls whose end will not be reported."""
         self._leave(run_id, None)
 
     def on_tool_error(
-        self,
-        error: BaseException,
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        **kwargs: Any,
+        self, error: BaseException, *, run_id: UUID, **options: Any
     ) -> None:
         """Close calls whose end will not be reported."""
         self._leave(run_id, error)
@@ -196,18 +149,18 @@ class MeterHandler(BaseCallbackHandler):
         messages: Messages,
         run_id: UUID,
         parent: UUID | None,
-        metadata: Mapping[str, Any],
         options: Mapping[str, Any],
     ) -> None:
+        metadata = options.get("metadata") or {}
+        params = options.get("invocation_params") or {}
         caller = caller_of(metadata)
         plain = options.get("batch_size", 1) == 1 and plain_invoke()
-        params = options.get("invocation_params") or {}
         for ledger, account in self._charged(caller, parent):
             if CALLS.knows(run_id, ledger):
                 continue
             request = CALLS.estimator(ledger).size(messages, metadata, params)
             labels = _labels(caller, run_id, parent, metadata)
-            labels["model"], labels["provider"] = request.model[::-1]
+            labels["provider"], labels["model"] = request.model
             places = STEPS.places(ledger, account, parent)
             booking = Booking(ledger, places, request, labels, self._reserve_worst())
             CALLS.begin(run_id, parent, booking, plain=plain)
@@ -279,6 +232,10 @@ class BudgetCallbackHandler(MeterHandler):
 
     def _reserve_worst(self) -> bool:
         return self._worst
+
+
+def _number(run_id: UUID | None) -> int | None:
+    return run_id.int if run_id else None
 
 
 def _labels(

@@ -7,16 +7,30 @@ from typing import Final, NamedTuple
 
 from langchain_budget.adapters.charges import held
 from langchain_budget.adapters.requests import Request
+from langchain_budget.core.accounts import parent_of
 from langchain_budget.core.amounts import OUTPUT_TOKENS, TOKENS, USD
+from langchain_budget.core.postings import Hold
+from langchain_budget.core.rules import Order
+from langchain_budget.errors import BudgetExceeded
+from langchain_budget.ledger import Ledger
 from langchain_budget.pricing.prices import Price
+from langchain_budget.stores._drive import Talk
+from langchain_budget.views import left_of
 
 SMALLEST_ANSWER: Final = 64
 """Output tokens below which an answer is not worth its input: refuse instead."""
 
 UNCAPPED_ANSWER: Final = 8_192
-"""Output tokens held for a model that states no maximum and was given no cap."""
+"""Output tokens that a model may answer of which no maximum is known."""
 
-_NAMES: Final = {"google_genai": "max_output_tokens"}
+_UNITS: Final = (USD, TOKENS, OUTPUT_TOKENS)
+"""What an answer uses more of, the longer it is."""
+
+_NAMES: Final = {
+    "google_genai": "max_output_tokens",
+    "google_vertexai": "max_output_tokens",
+    "ollama": "num_predict",
+}
 """Providers whose clients call the cap something else than `max_tokens`."""
 
 
@@ -24,30 +38,66 @@ class Clamp(NamedTuple):
     """The most that comes out, and whether the model must be told."""
 
     output_tokens: int
-    told: bool
+    told: bool = False
 
-    def settings(self, provider: str) -> dict[str, int]:
-        """Model settings that cap the answer; none when it needs no capping."""
+    def settings(self, request: Request) -> dict[str, int]:
+        """Model settings that cap each answer; none when it needs no capping."""
         if not self.told:
             return {}
-        return {_NAMES.get(provider, "max_tokens"): self.output_tokens}
+        name = _NAMES.get(request.model.provider, "max_tokens")
+        return {name: self.output_tokens // request.answers}
+
+
+class Capped(NamedTuple):
+    """A hold that covers a call whatever it answers, given its clamp."""
+
+    hold: Hold
+    clamp: Clamp
+
+
+def hold_capped(
+    ledger: Ledger, request: Request, labels: Mapping[str, str], path: str
+) -> Talk[Capped]:
+    """
+    Hold the most that the call can cost, its answer capped to what is left.
+
+    Others may hold in between: then it is capped anew, shorter.
+
+    Raises:
+        BudgetRefused: Not even a small answer fits.
+    """
+    price = ledger.prices.price_of(request.model)
+    clamp = clamp_of(request, price, (yield from _left(ledger, path)))
+    while True:
+        order = Order(
+            held(request, price, clamp.output_tokens),
+            started=True,
+            labels=labels,
+            unpriced=price is None,
+        )
+        try:
+            return Capped((yield from ledger.reserve(path, order)), clamp)
+        except BudgetExceeded:
+            shorter = clamp_of(request, price, (yield from _left(ledger, path)))
+            if shorter.output_tokens >= clamp.output_tokens:
+                raise
+            clamp = shorter
 
 
 def clamp_of(request: Request, price: Price | None, left: Mapping[str, int]) -> Clamp:
     """
     The longest answer up to the request's own cap that *left* pays for.
 
-    When not even a small answer fits, the whole request is asked for, so that the
-    refusal names what it would have taken.
+    When not even a small answer fits, a small one is asked for, so that the refusal
+    names the least that it would have taken.
     """
     most = request.worst_output
     if not request.capped:
-        most = max(most, UNCAPPED_ANSWER)
+        most = max(most, UNCAPPED_ANSWER * request.answers)
     if _fits(request, price, left, most):
-        return Clamp(most, told=False)
+        return Clamp(most, told=bool(left) and not request.capped)
     longest = _longest(request, price, left, most)
-    floor = min(SMALLEST_ANSWER, most)
-    return Clamp(longest, told=True) if longest >= floor else Clamp(floor, told=True)
+    return Clamp(max(longest, min(SMALLEST_ANSWER * request.answers, most)), told=True)
 
 
 def _longest(
@@ -68,8 +118,20 @@ def _fits(
     request: Request, price: Price | None, left: Mapping[str, int], output: int
 ) -> bool:
     wanted = held(request, price, output)
-    return all(
-        wanted.get(unit, 0) <= left[unit]
-        for unit in (USD, TOKENS, OUTPUT_TOKENS)
-        if unit in left
-    )
+    return all(wanted.get(unit, 0) <= most for unit, most in left.items())
+
+
+def _left(ledger: Ledger, path: str) -> Talk[dict[str, int]]:
+    """What the account can pay, by limited unit; with what it may borrow."""
+    row = (yield from ledger.route(path)).rows[0]
+    left = yield from left_of(ledger, path, _UNITS)
+    above = parent_of(path)
+    if above is None or not row.spec.borrows:
+        return left
+    free = yield from left_of(ledger, above, _UNITS)
+    for unit in row.slices & left.keys():
+        if unit in free:
+            left[unit] += max(0, free[unit])
+        else:
+            del left[unit]
+    return left

@@ -5,15 +5,18 @@ from __future__ import annotations
 import gc
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from types import MethodType
 from typing import Any, Final, Literal
+from uuid import UUID
 
 from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
-from langgraph.graph import END
 from langgraph.types import Command
 
 from langchain_budget.account import Account, Limits, below, several
-from langchain_budget.adapters.steps import STEPS, Address, Reserved, root_of
+from langchain_budget.adapters.attribution import Caller
+from langchain_budget.adapters.finder import finder_of
+from langchain_budget.adapters.steps import STEPS, Place, Reserved, graph_of
 from langchain_budget.core.accounts import join, spec_of
 from langchain_budget.core.amounts import Amount, vector
 from langchain_budget.core.rules import Order
@@ -45,18 +48,28 @@ class BudgetGuard(Runnable[Any, Command[str]]):
         self._then = then
         self._otherwise = otherwise
         self._needs = vector(needs)
-        self._reserve = spec_of(carve=reserve, labels=[STEP], borrows=True)
+        self._reserve = spec_of(carve=reserve)._replace(labels=(STEP,), borrows=True)
         self._checked = False
-        self.__call__ = _declared(self, [then, otherwise])
+        _declare(self, [then, otherwise])
+        if reserve:
+            STEPS.follow(self)
+
+    def __call__(self, state: Any) -> Command[str]:
+        """Decide; `add_node` looks here for what a node returns."""
+        return self.invoke(state)
+
+    @property
+    def blocking(self) -> bool:
+        """Whether its books may wait for something outside of this process."""
+        return self._account.ledger.store.blocking
 
     def invoke(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Command[str]:
-        """Decide; the awaitable twin is `ainvoke`."""
+        """Decide where to go."""
         self._warn_of_edges()
-        ledger = self._account.ledger
         try:
-            ledger.run(self._decide(ensure_config(config)))
+            self._account.ledger.run(self._decide(ensure_config(config)))
         except BudgetRefused as refusal:
             return self._turned_away(refusal)
         return Command(goto=self._then)
@@ -64,11 +77,10 @@ class BudgetGuard(Runnable[Any, Command[str]]):
     async def ainvoke(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Command[str]:
-        """Decide without blocking the event loop."""
+        """Awaitable twin of `invoke`."""
         self._warn_of_edges()
-        ledger = self._account.ledger
         try:
-            await ledger.arun(self._decide(ensure_config(config)))
+            await self._account.ledger.arun(self._decide(ensure_config(config)))
         except BudgetRefused as refusal:
             return self._turned_away(refusal)
         return Command(goto=self._then)
@@ -79,38 +91,37 @@ class BudgetGuard(Runnable[Any, Command[str]]):
         return Command(goto=self._otherwise)
 
     def _decide(self, config: RunnableConfig) -> Talk[None]:
-        ledger, path = self._account.ledger, self._account.path
-        needs = self._needs or (yield from self._least())
+        """Raises when it is not affordable anywhere that the step may draw on."""
+        ledger = self._account.ledger
+        worker = Caller((self._then,), "", self._then)
+        account = finder_of(ledger).find(ledger, self._account.path, worker)
+        parent = getattr(config.get("callbacks"), "parent_run_id", None)
+        *reserved, last = STEPS.places(ledger, account, parent)
+        for path in reserved:
+            with suppress(BudgetRefused):
+                return (yield from self._set_aside(path, config, parent))
+        yield from self._set_aside(last, config, parent)
+
+    def _set_aside(
+        self, path: str, config: RunnableConfig, parent: UUID | None
+    ) -> Talk[None]:
+        ledger = self._account.ledger
+        needs = self._needs or (yield from self._least(path))
         refusal = yield from ledger.judged(path, Order(needs))
         if refusal is not None:
             raise refused(refusal)
         if self._reserve.carved:
-            step = self._step(config)
-            yield from STEPS.reserve(*step, self._reserve)
+            metadata = config.get("metadata") or {}
+            place = Place(graph_of(parent, metadata), self._then)
+            own = join(path, f"step-{ledger.new_id()}")
+            step = int(metadata.get("langgraph_step") or 0)
+            reserved = Reserved(ledger, path, own, step)
+            yield from STEPS.reserve(place, reserved, self._reserve)
 
-    def _least(self) -> Talk[dict[str, int]]:
-        """One of every unit that binds here: what is exhausted has not even that."""
-        ledger = self._account.ledger
-        route = yield from ledger.route(self._account.path)
+    def _least(self, path: str) -> Talk[dict[str, int]]:
+        """One of every unit that binds there: what is exhausted has not even that."""
+        route = yield from self._account.ledger.route(path)
         return {unit: 1 for row in route.rows for unit, _ in row.ceilings}
-
-    def _step(self, config: RunnableConfig) -> tuple[Address, Reserved]:
-        """Where the next step will run, and the account that waits for it there."""
-        metadata = config.get("metadata") or {}
-        root = root_of(getattr(config.get("callbacks"), "parent_run_id", None))
-        parent, _, own = str(metadata.get("langgraph_checkpoint_ns") or "").rpartition(
-            "|"
-        )
-        ledger = self._account.ledger
-        reserved = Reserved(
-            ledger,
-            join(self._account.path, f"step-{ledger.new_id()}"),
-            int(metadata.get("langgraph_step") or 0) + 1,
-            own.partition(":")[2],
-            root,
-        )
-        thread = str(metadata.get("thread_id") or root or "")
-        return Address(thread, parent, self._then), reserved
 
     def _warn_of_edges(self) -> None:
         """Once: a plain edge beside the guard runs its node whatever it decides."""
@@ -128,7 +139,7 @@ class BudgetGuard(Runnable[Any, Command[str]]):
             )
 
 
-def budget_guard(
+def budget_guard(  # noqa: PLR0913  # each is a question of its own
     pool: Account,
     account: str | None = None,
     *,
@@ -181,15 +192,17 @@ def budget_guard(
     )
 
 
-def _declared(guard: BudgetGuard, targets: Iterable[str | None]) -> MethodType:
-    """A call whose return type names the destinations: the framework draws those."""
+def _declare(guard: BudgetGuard, targets: Iterable[str | None]) -> None:
+    """Name the destinations in the return type of its call: they are drawn then."""
 
     def __call__(self: BudgetGuard, state: Any) -> Any:  # noqa: N807  # its own name
         return self.invoke(state)
 
     names = tuple(dict.fromkeys(each for each in targets if each is not None))
-    __call__.__annotations__ = {"return": Command[Literal[names]]}
-    return MethodType(__call__, guard)
+    command: Any = Command
+    literal: Any = Literal
+    __call__.__annotations__ = {"return": command[literal[names]]}
+    guard.__dict__["__call__"] = MethodType(__call__, guard)
 
 
 def _static_targets(guard: BudgetGuard) -> Iterator[str]:
@@ -206,6 +219,3 @@ def _static_targets(guard: BudgetGuard) -> Iterator[str]:
                     channel = str(getattr(write, "channel", ""))
                     if channel.startswith(_BRANCH):
                         yield channel.removeprefix(_BRANCH)
-
-
-__all__ = ["END", "BudgetGuard", "StaticEdgeWarning", "budget_guard"]

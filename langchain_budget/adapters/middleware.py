@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextvars import Token
+from functools import partial
 from types import TracebackType
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
+from uuid import UUID
 
-from langchain_core.messages import AIMessage, ToolMessage
-from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.config import get_config
 from langgraph.types import Command
 
 from langchain_budget.account import Account, below
 from langchain_budget.adapters import charges
+from langchain_budget.adapters.agent_requests import size_of
 from langchain_budget.adapters.attribution import caller_of
-from langchain_budget.adapters.calls import CALLS
-from langchain_budget.adapters.clamp import Clamp, clamp_of
-from langchain_budget.adapters.context import Offer, OpenScope, offer_now, scope_now
+from langchain_budget.adapters.calls import CALLS, first_open
+from langchain_budget.adapters.clamp import Capped, hold_capped
+from langchain_budget.adapters.context import Offer, OpenScope, offers_now, scope_now
+from langchain_budget.adapters.extra import (
+    AgentMiddleware,
+    ModelRequest,
+    ModelResponse,
+    ToolCallRequest,
+)
 from langchain_budget.adapters.finder import finder_of
 from langchain_budget.adapters.requests import Request
-from langchain_budget.adapters.scope import Tokens, enter, leave
-from langchain_budget.core.amounts import OUTPUT_TOKENS, TOKENS, USD
+from langchain_budget.adapters.scope import enter, leave
+from langchain_budget.adapters.steps import STEPS
 from langchain_budget.core.rules import Order
-from langchain_budget.errors import BudgetRefused, MissingExtra
-from langchain_budget.ledger import Closing, Ledger
+from langchain_budget.errors import BudgetRefused
+from langchain_budget.ledger import Closing
 from langchain_budget.stores._drive import Talk
-from langchain_budget.views import left_of
-
-try:
-    from langchain.agents.middleware import (
-        AgentMiddleware,
-        ModelRequest,
-        ModelResponse,
-        ToolCallRequest,
-    )
-except ImportError as error:
-    extra, module = "langchain", "langchain"
-    raise MissingExtra(extra, module) from error
 
 TOOL_CALLS: Final = "tool_calls"
 """The unit that tool calls are counted in: `meter("tool_calls")(20)` limits them."""
+
+STOPPED: Final = "budget_stop"
+"""Marks messages of this middleware, in `response_metadata`: why it stopped."""
 
 OnExceeded = Literal["error", "end"]
 _CHOICES: Final = ("error", "end")
@@ -53,6 +53,10 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
     Models that tools or other middleware call are metered by a `BudgetCallbackHandler`
     or an open `with budget(...)`; a call that several hooks see is one hold.
 
+    An agent takes one of each pool: `create_agent` rejects a second as a duplicate,
+    since a call is charged to one account. Open that account below the other one,
+    and both limits bind.
+
     Args:
         pool: A pool or one of its accounts.
         account: The path below *pool* to charge; left out, the account named like
@@ -63,6 +67,16 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
     Raises:
         UnknownAccount: There is no such account.
         MissingExtra: `langchain` is not installed.
+
+    >>> from langchain.agents import create_agent
+    >>> from langchain_budget import BudgetMiddleware, BudgetPool, tokens
+    >>> from langchain_budget.testing import FakeChatModel
+    >>> pool = BudgetPool("acme", tokens(100))
+    >>> model = FakeChatModel(replies=["Hello."], usage=(12, 3))
+    >>> agent = create_agent(model, middleware=[BudgetMiddleware(pool)])
+    >>> answer = agent.invoke({"messages": [("user", "Hi")]})
+    >>> print(pool.balance("tokens").spent, "of", model.calls[0].max_tokens)
+    15 tokens of 93
     """
 
     def __init__(
@@ -84,8 +98,8 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
 
     @property
     def name(self) -> str:
-        """Tells several budgets of one agent apart."""
-        return f"BudgetMiddleware[{self._base}]"
+        """Tells the budgets of one agent apart: one for each pool."""
+        return f"BudgetMiddleware[{self._base.partition('/')[0]}]"
 
     def wrap_model_call(
         self,
@@ -93,10 +107,11 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any] | AIMessage:
         """Reserve, cap, call, settle."""
+        if stop := self._stopped(request.messages):
+            return stop
         try:
-            step = self._ledger.run(self._admit(request))
-            with step:
-                return handler(step.request)
+            with self._ledger.run(self._admit(request)) as admitted:
+                return handler(admitted)
         except BudgetRefused as refusal:
             return self._end(refusal)
 
@@ -106,10 +121,11 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any] | AIMessage:
         """Awaitable twin of `wrap_model_call`."""
+        if stop := self._stopped(request.messages):
+            return stop
         try:
-            step = await self._ledger.arun(self._admit(request))
-            with step:
-                return await handler(step.request)
+            with await self._ledger.arun(self._admit(request)) as admitted:
+                return await handler(admitted)
         except BudgetRefused as refusal:
             return self._end(refusal)
 
@@ -137,43 +153,24 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
             return self._not_run(request, refusal)
         return await handler(request)
 
-    def _admit(self, request: ModelRequest[Any]) -> Talk[_Step]:
+    def _admit(self, request: ModelRequest[Any]) -> Talk[_ModelCall]:
         """Hold the most that the call can cost after its answer was capped."""
         ledger, metadata = self._ledger, _metadata()
         account = self._account(metadata)
-        size = CALLS.estimator(ledger).size(*_contents(request))
-        price = ledger.prices.price_of(size.model)
-        left = yield from left_of(ledger, account, (USD, TOKENS, OUTPUT_TOKENS))
-        clamp: Clamp = clamp_of(size, price, left)
-        size = size._replace(
-            output_tokens=clamp.output_tokens, worst_output=clamp.output_tokens
-        )
-        order = Order(
-            charges.held(size, price, size.output_tokens),
-            started=True,
-            labels=_labels(metadata, size),
-            unpriced=price is None,
-        )
-        hold = yield from ledger.reserve(account, order)
-        settings = clamp.settings(size.model.provider)
-        if settings:
-            request = request.override(
-                model_settings={**request.model_settings, **settings}
-            )
-        return _Step(request, Offer(ledger, hold, size), Account(ledger, account))
+        size = size_of(request, CALLS.estimator(ledger))
+        labels = _labels(metadata, model=size.model.model, provider=size.model.provider)
+        places = STEPS.places(ledger, account, _run())
+        hold = partial(hold_capped, ledger, size, labels)
+        capped = yield from first_open(places, hold)
+        return _ModelCall(request, Account(ledger, account), size, capped)
 
     def _count(self, request: ToolCallRequest) -> Talk[None]:
         ledger, metadata = self._ledger, _metadata()
-        caller = caller_of(metadata)
-        labels = {
-            "agent": caller.agent,
-            "node": caller.node,
-            "tool": str(request.tool_call.get("name", "")),
-        }
+        labels = _labels(metadata, tool=str(request.tool_call.get("name", "")))
+        places = STEPS.places(ledger, self._account(metadata), _run())
         order = Order({TOOL_CALLS: 1}, labels=labels)
-        hold = yield from ledger.reserve(self._account(metadata), order)
-        charge = charges.counted(hold.amounts, labels)
-        yield from ledger.close(Closing(hold, charge))
+        hold = yield from first_open(places, partial(ledger.reserve, order=order))
+        yield from ledger.close(Closing(hold, charges.counted(hold.amounts, labels)))
 
     def _account(self, metadata: Mapping[str, Any]) -> str:
         if self._named:
@@ -184,10 +181,7 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
     def _end(self, refusal: BudgetRefused) -> AIMessage:
         if not self._ends:
             raise refusal
-        return AIMessage(
-            f"I stopped before I was done: {refusal}",
-            response_metadata={"budget_stop": refusal.kind},
-        )
+        return _last_words(str(refusal), refusal.kind)
 
     def _not_run(self, request: ToolCallRequest, refusal: BudgetRefused) -> ToolMessage:
         if not self._ends:
@@ -197,25 +191,43 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
             tool_call_id=request.tool_call["id"] or "",
             name=request.tool_call["name"],
             status="error",
+            response_metadata={STOPPED: refusal.kind},
         )
 
+    def _stopped(self, messages: Sequence[BaseMessage]) -> AIMessage | None:
+        """The end, when one of the tools just asked for was refused."""
+        for message in _newest_tool_messages(messages) if self._ends else ():
+            if kind := message.response_metadata.get(STOPPED):
+                return _last_words(message.text, kind)
+        return None
 
-class _Step:
+
+class _ModelCall:
     """One model call: its hold is offered inside, and closed on every way out."""
 
     def __init__(
-        self, request: ModelRequest[Any], offer: Offer, account: Account
+        self,
+        request: ModelRequest[Any],
+        account: Account,
+        size: Request,
+        capped: Capped,
     ) -> None:
-        self.request = request
+        hold, clamp = capped
+        settings = {**request.model_settings, **clamp.settings(size)}
+        size = size._replace(
+            output_tokens=clamp.output_tokens, worst_output=clamp.output_tokens
+        )
         self.account = account
         self.outer: OpenScope | None = None
         self.lost = False
-        self._offer = offer
+        self._request = request.override(model_settings=settings)
+        self._offer = Offer(account.ledger, hold, size)
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> ModelRequest[Any]:
         self.outer = scope_now.get()
-        self._tokens: Tokens = enter(self)
-        self._offered = offer_now.set(self._offer)
+        self._scope: Token[Any] = enter(self)
+        self._offered = offers_now.set((self._offer, *offers_now.get()))
+        return self._request
 
     def __exit__(
         self,
@@ -223,8 +235,8 @@ class _Step:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        offer_now.reset(self._offered)
-        leave(self._tokens)
+        offers_now.reset(self._offered)
+        self.lost = not leave(self._scope)
         if self._offer.claim():
             ledger = self._offer.ledger
             ledger.run(ledger.close(Closing(self._offer.hold, None)))
@@ -232,35 +244,27 @@ class _Step:
             CALLS.give_up(self._offer.hold)
 
 
-class _Contents(NamedTuple):
-    """What the estimator wants to know of a request."""
+def _newest_tool_messages(messages: Sequence[BaseMessage]) -> Iterator[ToolMessage]:
+    for message in reversed(messages):
+        if not isinstance(message, ToolMessage):
+            return
+        yield message
 
-    messages: list[Any]
-    metadata: Mapping[str, Any]
-    params: Mapping[str, Any]
 
-
-def _contents(request: ModelRequest[Any]) -> _Contents:
-    """The messages, and the model's parameters as its own callbacks would show them."""
-    model, settings = request.model, dict(request.model_settings)
-    system = [request.system_message] if request.system_message else []
-    known = getattr(model, "_get_invocation_params", None)
-    params = {**(known(**settings) if known else {}), **settings}
-    params["tools"] = [convert_to_openai_tool(tool) for tool in request.tools]
-    described = getattr(model, "_get_ls_params", None)
-    metadata = described(**settings) if described else {}
-    return _Contents([*system, *request.messages], metadata, params)
+def _last_words(reason: str, kind: str) -> AIMessage:
+    said = f"I stopped before I was done. {reason}"
+    return AIMessage(said, response_metadata={STOPPED: kind})
 
 
 def _metadata() -> Mapping[str, Any]:
     return get_config().get("metadata") or {}
 
 
-def _labels(metadata: Mapping[str, Any], size: Request) -> dict[str, str]:
+def _run() -> UUID | None:
+    """The run of the agent's node that is at work."""
+    return getattr(get_config().get("callbacks"), "parent_run_id", None)
+
+
+def _labels(metadata: Mapping[str, Any], **more: str) -> dict[str, str]:
     caller = caller_of(metadata)
-    return {
-        "agent": caller.agent,
-        "node": caller.node,
-        "model": size.model.model,
-        "provider": size.model.provider,
-    }
+    return {"agent": caller.agent, "node": caller.node, **more}

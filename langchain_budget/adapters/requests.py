@@ -36,6 +36,8 @@ class Request(NamedTuple):
     """The most that may come out, as far as it is known."""
     capped: bool = False
     """Whether the user or the model's own maximum bounds what comes out."""
+    answers: int = 1
+    """How many answers are asked for at once; each has the cap to itself."""
 
 
 class Estimator:
@@ -70,6 +72,7 @@ class Estimator:
             expected * answers,
             max(most or 0, expected) * answers,
             most is not None,
+            answers,
         )
 
     def learn(self, model: ModelRef, output_tokens: int) -> None:

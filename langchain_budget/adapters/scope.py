@@ -80,8 +80,8 @@ class Scope:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._tokens is not None:
-            self.lost = not leave(self._tokens)
+        if self._token is not None:
+            self.lost = not leave(self._token)
         if self._own:
             self.account.close()
 
@@ -297,12 +297,13 @@ def enter(scope: OpenScope) -> Token[Any]:
     return scope_now.set(scope)
 
 
-def leave(token: Token[Any]) -> None:
-    """Undo `enter`; in another context than that one there is nothing to undo."""
+def leave(token: Token[Any]) -> bool:
+    """Undo `enter`; false in another context than that one, which still has it."""
     try:
         scope_now.reset(token)
     except ValueError:
-        return
+        return False
+    return True
 
 
 class _Hook:

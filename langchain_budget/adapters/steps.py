@@ -86,26 +86,20 @@ class Steps:
 
     def entered(self, run: Run, metadata: Metadata | None) -> Run:
         """The run that starts, with what was reserved for it."""
-        if not metadata or (metadata.get("langgraph_path") or ("",))[0] != _PULLED:
+        if not metadata:
             return run
-        place = Place(run.parent, str(metadata.get("langgraph_node")))
-        step = int(metadata.get("langgraph_step") or 0)
-        mine = [
-            key
-            for key, reserved in list(self._waiting.items())
-            if key[0] == place and reserved.after < step
-        ]
-        found = (self._waiting.pop(key, None) for key in mine)
-        return run._replace(
-            task=task_of(metadata), reserved=tuple(each for each in found if each)
-        )
+        reserved: tuple[Reserved, ...] = ()
+        if (metadata.get("langgraph_path") or ("",))[0] == _PULLED:
+            place = Place(run.parent, str(metadata.get("langgraph_node")))
+            reserved = self._taken(place, int(metadata.get("langgraph_step") or 0))
+        return run._replace(task=task_of(metadata), reserved=reserved)
 
     def leave(self, run_id: UUID, run: Run) -> None:
         """A run has ended: so have its step, and the steps that never ran in it."""
         for reserved in run.reserved:
             _close(reserved)
-        for key in [key for key in list(self._waiting) if key[0].graph == run_id.int]:
-            if unused := self._waiting.pop(key, None):
+        for key in list(self._waiting):
+            if key[0].graph == run_id.int and (unused := self._waiting.pop(key, None)):
                 _close(unused)
 
     def places(
@@ -118,6 +112,15 @@ class Steps:
         found = (each for _, run in CALLS.runs.above(parent) for each in run.reserved)
         mine = (each.path for each in found if each.ledger is ledger)
         return (*[path for path in mine if path.startswith(inside)], account)
+
+    def _taken(self, place: Place, step: int) -> tuple[Reserved, ...]:
+        mine = [
+            key
+            for key, reserved in list(self._waiting.items())
+            if key[0] == place and reserved.after < step
+        ]
+        found = [self._waiting.pop(key, None) for key in mine]
+        return tuple(each for each in found if each)
 
 
 def graph_of(parent: UUID | None, metadata: Metadata) -> int | None:

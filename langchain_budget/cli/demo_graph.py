@@ -8,10 +8,10 @@ config meters and limits everything else, in subgraphs, fan-outs and tools alike
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import reduce
 from operator import add, or_
-from typing import Annotated, Any, Final, TypedDict
+from typing import Annotated, Any, Final, Literal, TypedDict
 
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
@@ -33,13 +33,21 @@ from langchain_budget import (
 MakeModel = Callable[[str, int], BaseChatModel]
 """A model for an agent whose answers have at most so many tokens."""
 
-SHARES: Final = {"supervisor": 15, "research": 40, "analysts": 10, "writer": 35}
-"""Hundredths of the pool's limit: far too little for the analysts, on purpose."""
+SHARES: Final = {"supervisor": 7, "research": 20, "analysts": 6, "writer": 67}
+"""Hundredths of the pool's limit: too little for the analysts, on purpose."""
 
 QUESTION: Final = "How does a town choose where to build its next library?"
 TOPICS: Final = ("people", "land", "money", "transport", "schools")
 PLAN: Final = ("research", "analysts", "writer", "analysts", "writer")
 """Who works when; the supervisor's model may prefer another order."""
+
+Next = Literal["research", "guard", "writer", "__end__"]
+DOORS: Final[Mapping[str, Next]] = {
+    "research": "research",
+    "analysts": "guard",
+    "writer": "writer",
+}
+"""Where each worker is reached."""
 
 
 class State(TypedDict):
@@ -79,7 +87,9 @@ def open_accounts(pool: BudgetPool, limit: Amount) -> None:
         pool.open(name, limit=cap, warn_at=["80%"])
 
 
-def build_graph(pool: BudgetPool, make_model: MakeModel) -> Runnable[Any, Any]:
+def build_graph(
+    pool: BudgetPool, make_model: MakeModel, unit: str = "usd"
+) -> Runnable[Any, Any]:
     """Put the team together; whoever invokes it brings the callback handler."""
     builder = StateGraph(State)
     builder.add_node("supervisor", supervisor(make_model("supervisor", 8)))
@@ -89,7 +99,7 @@ def build_graph(pool: BudgetPool, make_model: MakeModel) -> Runnable[Any, Any]:
     )
     builder.add_node("analysts", analysts(make_model("analysts", 40)))
     builder.add_node("review", review(pool.account("analysts")))
-    builder.add_node("revive", revive(pool, pool.account("analysts")))
+    builder.add_node("revive", revive(pool, unit))
     builder.add_node("writer", writer(pool, make_model))
     builder.add_edge(START, "supervisor")
     builder.add_edge("research", "supervisor")
@@ -100,10 +110,10 @@ def build_graph(pool: BudgetPool, make_model: MakeModel) -> Runnable[Any, Any]:
     return builder.compile()
 
 
-def supervisor(model: BaseChatModel) -> Callable[[State], Command[Any]]:
+def supervisor(model: BaseChatModel) -> Callable[[State], Command[Next]]:
     """Ask the model who is next; what it says counts if it makes sense."""
 
-    def supervise(state: State) -> Command[Any]:
+    def supervise(state: State) -> Command[Next]:
         left = to_do(state)
         if not left:
             return Command(goto=END)
@@ -112,11 +122,8 @@ def supervisor(model: BaseChatModel) -> Callable[[State], Command[Any]]:
         said = ask(model, system, f"Still to do: {', '.join(workers)}. Who is next?")
         named = [worker for worker in workers if worker in said.lower()]
         chosen = named[0] if len(named) == 1 else left[0]
-        goto = "guard" if chosen == "analysts" else chosen
-        return Command(goto=goto, update={"visits": [chosen]})
+        return Command(goto=DOORS[chosen], update={"visits": [chosen]})
 
-    # A drawing of the graph shows where a node may go by what it says it returns.
-    supervise.__annotations__["return"] = _DESTINATIONS
     return supervise
 
 
@@ -181,16 +188,15 @@ def review(account: Account) -> Callable[[State], None]:
     return look
 
 
-def revive(pool: BudgetPool, account: Account) -> Callable[[State], None]:
-    """Move half of what the richest agent has left to *account*, and thaw it."""
+def revive(pool: BudgetPool, unit: str) -> Callable[[State], None]:
+    """Move half of what research has left to the analysts, and thaw them."""
+    rich, poor = pool.account("research"), pool.account("analysts")
 
     def transfer(_: State) -> None:
-        unit = pool.report().balances[0].unit
-        agents = {pool.account(name): name for name in SHARES}
-        left = {agent: agent.balance(unit).available for agent in agents}
-        richest = max(left, key=left.__getitem__)
-        richest.transfer(account, Amount(unit, left[richest].value // 2))
-        account.thaw()
+        left = rich.balance(unit).available
+        if left is not None and left.value > 1:
+            rich.transfer(poor, Amount(unit, left.value // 2), reason="it is done")
+        poor.thaw()
 
     return transfer
 

@@ -125,10 +125,11 @@ def ratio(value: object) -> int:
     number = _number(text.removesuffix("%"), value)
     if text.endswith("%") or number > 1:
         number /= 100
-    if not 0 < number <= 1:
+    millionths = int(number * MARK_SCALE)
+    if not 0 < millionths <= MARK_SCALE or number > 1:
         msg = f"{value!r} is no share: give more than 0 and at most 100%, like '30%'"
         raise InvalidAmount(msg)
-    return int(number * MARK_SCALE)
+    return millionths
 
 
 def _number(text: str, given: object) -> Decimal:
@@ -155,9 +156,6 @@ def spec_of(
     carve: Iterable[Amount] = (),
     share: object = None,
     marks: Iterable[object] = (),
-    labels: Iterable[tuple[str, str]] = (),
-    *,
-    borrows: bool = False,
 ) -> Spec:
     """What opening an account asks for, checked."""
     return Spec(
@@ -165,8 +163,6 @@ def spec_of(
         carved=limits_of(*carve),
         share=0 if share is None else ratio(share),
         marks=tuple(sorted({ratio(mark) for mark in marks})),
-        labels=tuple(sorted(labels)),
-        borrows=borrows,
     )
 
 
@@ -175,15 +171,25 @@ def show_limits(spec: Spec) -> str:
     parts = [f"limit {show(unit, value)}" for unit, value in spec.limits]
     parts += [f"carved {show(unit, value)}" for unit, value in spec.carved]
     if spec.share:
-        parts.append(f"share {spec.share * 100 / MARK_SCALE:g}%")
-    return ", ".join(parts) or "no limit"
+        parts.append(f"share {_percent(spec.share)}")
+    parts = parts or ["no limit"]
+    parts += [f"warn_at {_percent(mark)}" for mark in spec.marks]
+    return ", ".join(parts)
+
+
+def _percent(millionths: int) -> str:
+    return f"{millionths * 100 / MARK_SCALE:g}%"
 
 
 def carved_amounts(spec: Spec, available: Vector) -> dict[str, int]:
-    """How much of each unit to take out of a parent that has *available* left."""
+    """
+    How much of each unit to take out of a parent that has *available* left.
+
+    A share comes to something: of nothing left, the store refuses it.
+    """
     shares = {
-        unit: left * spec.share // MARK_SCALE
+        unit: max(left * spec.share // MARK_SCALE, 1)
         for unit, left in available.items()
-        if spec.share and left > 0
+        if spec.share
     }
     return shares | dict(spec.carved)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Context, Decimal, InvalidOperation
 from functools import total_ordering
 from typing import Final
 
@@ -25,6 +25,9 @@ NANOS: Final = 1_000_000_000
 
 LARGEST: Final = 2**62
 """No single amount is larger: sums of two still fit the 64 bits of every store."""
+
+_ROUND_UP: Final = Context(prec=40, rounding=ROUND_CEILING)
+"""Room for every amount; the caller's own decimal context has no say here."""
 
 Vector = Mapping[str, int]
 """Whole numbers by unit: what a call holds or costs, in all units together."""
@@ -53,13 +56,20 @@ class Amount:
         if type(value) is not int:
             raise InexactAmount(_inexact(value))
         if abs(value) > LARGEST:
-            msg = f"{value} {unit} is more than this library counts ({LARGEST})"
+            msg = (
+                f"{value} {unit} is more than this library counts: "
+                f"give at most {LARGEST:,}, or no limit"
+            )
             raise InvalidAmount(msg)
         object.__setattr__(self, "unit", unit)
         object.__setattr__(self, "value", value)
 
     def __setattr__(self, name: str, value: object) -> None:
         msg = f"an Amount does not change: cannot set {name!r}"
+        raise AttributeError(msg)
+
+    def __delattr__(self, name: str) -> None:
+        msg = f"an Amount does not change: cannot delete {name!r}"
         raise AttributeError(msg)
 
     def __reduce__(self) -> tuple[type[Amount], tuple[str, int]]:
@@ -90,14 +100,17 @@ class Amount:
 
     def __repr__(self) -> str:
         if self.unit == USD:
-            return f"usd('{_plain(Decimal(self.value) / NANOS)}')"
+            return f"usd('{_plain(self.value)}')"
         if self.unit in (TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, CALLS):
             return f"{self.unit}({self.value})"
         return f"meter({self.unit!r})({self.value})"
 
-    def _same(self, other: Amount) -> int:
+    def _same(self, other: object) -> int:
         if not isinstance(other, Amount) or other.unit != self.unit:
-            msg = f"{self!r} and {other!r} have different units"
+            msg = (
+                f"{self!r} and {other!r} have different units: "
+                f"only amounts of one unit add, subtract and compare"
+            )
             raise UnitMismatch(msg)
         return other.value
 
@@ -127,9 +140,13 @@ def nanos(dollars: str | int | Decimal) -> int:
         msg = f"{dollars!r} dollars: give a finite number, zero or more"
         raise InvalidAmount(msg)
     if number > LARGEST // NANOS:
-        msg = f"{dollars!r} dollars is more than this library counts"
+        msg = (
+            f"{dollars!r} dollars is more than this library counts: "
+            f"give at most {LARGEST // NANOS:,}, or no limit"
+        )
         raise InvalidAmount(msg)
-    return int((number * NANOS).to_integral_value(rounding=ROUND_CEILING))
+    exact = _ROUND_UP.multiply(number, NANOS)
+    return int(exact.to_integral_value(rounding=ROUND_CEILING))
 
 
 def _decimal(number: str | int | Decimal) -> Decimal:
@@ -187,8 +204,11 @@ def meter(name: str) -> Callable[[int], Amount]:
     >>> print(images(3))
     3 images
     """
-    if not name or not name.replace("_", "").isalnum():
+    if not isinstance(name, str) or not name.replace("_", "").isalnum():
         msg = f"meter name {name!r}: use letters, digits and underscores"
+        raise InvalidName(msg)
+    if name == USD:
+        msg = f"meter name {name!r}: dollars are no meter, write usd('0.50')"
         raise InvalidName(msg)
     return lambda count: _counted(name, count)
 
@@ -196,15 +216,23 @@ def meter(name: str) -> Callable[[int], Amount]:
 def vector(amounts: Iterable[Amount]) -> dict[str, int]:
     """Amounts by unit; two of one unit are a mistake."""
     by_unit: dict[str, int] = {}
-    for amount in amounts:
-        if not isinstance(amount, Amount):
-            msg = f"{amount!r} is no Amount: write usd('0.50') or tokens(100)"
-            raise InexactAmount(msg)
+    for amount in map(countable, amounts):
         if amount.unit in by_unit:
-            msg = f"{amount!r}: the unit {amount.unit!r} is given twice"
+            msg = f"{amount!r}: the unit {amount.unit!r} is given twice, give it once"
             raise InvalidAmount(msg)
         by_unit[amount.unit] = amount.value
     return by_unit
+
+
+def countable(amount: object) -> Amount:
+    """An amount of nothing or more, such as a limit, a hold or a charge."""
+    if not isinstance(amount, Amount):
+        msg = f"{amount!r} is no Amount: write usd('0.50') or tokens(100)"
+        raise InexactAmount(msg)
+    if amount.value < 0:
+        msg = f"{amount!r} is below zero: give zero or more"
+        raise InvalidAmount(msg)
+    return amount
 
 
 def show(unit: str, value: int | None) -> str:
@@ -212,12 +240,12 @@ def show(unit: str, value: int | None) -> str:
     if value is None:
         return "unlimited"
     if unit == USD:
-        sign = "-" if value < 0 else ""
-        return f"{sign}${_plain(Decimal(abs(value)) / NANOS)}"
+        return f"-${_plain(-value)}" if value < 0 else f"${_plain(value)}"
     return f"{value:,} {unit.replace('_', ' ')}"
 
 
-def _plain(dollars: Decimal) -> str:
-    """At least two decimals, and as many as are needed to be exact."""
-    whole, _, fraction = f"{dollars:.9f}".partition(".")
-    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
+def _plain(value: int) -> str:
+    """Dollars with two decimals at least, and as many as are needed to be exact."""
+    sign = "-" if value < 0 else ""
+    whole, fraction = divmod(abs(value), NANOS)
+    return f"{sign}{whole}.{f'{fraction:09}'.rstrip('0').ljust(2, '0')}"

@@ -20,11 +20,15 @@ ReadBalance = Callable[[CounterKey], Balance]
 
 def judge(posting: Posting, rows: Rows, balance: ReadBalance) -> Refusal | None:
     """The first reason against *posting*, `None` when it may be applied."""
-    return (
-        refuse_accounts(posting, rows)
-        or _refuse_unpriced(posting, balance)
-        or _refuse_deltas(posting.deltas, balance)
-    )
+    _, _, _, deltas, admit, _, _, seen, unpriced, _ = posting
+    refusal = None
+    if admit or seen:
+        refusal = refuse_accounts(posting, rows)
+    if refusal is None and unpriced:
+        refusal = _refuse_unpriced(unpriced, balance)
+    if refusal is None:
+        refusal = _refuse_deltas(deltas, balance)
+    return refusal
 
 
 def refuse_accounts(posting: Posting, rows: Rows) -> Refusal | None:
@@ -33,7 +37,7 @@ def refuse_accounts(posting: Posting, rows: Rows) -> Refusal | None:
         row = rows.get(path)
         if row is None or row.version != version:
             return _stale(path, row)
-        if row.blocked:
+        if row.closed or row.frozen:
             return _blocked(row)
     for path, version in posting.seen:
         row = rows.get(path)
@@ -52,8 +56,10 @@ def _blocked(row: Row) -> Refusal:
     return Refusal(Kind.FROZEN, row.path, detail=row.frozen)
 
 
-def _refuse_unpriced(posting: Posting, balance: ReadBalance) -> Refusal | None:
-    for key in posting.unpriced:
+def _refuse_unpriced(
+    unpriced: tuple[CounterKey, ...], balance: ReadBalance
+) -> Refusal | None:
+    for key in unpriced:
         seen = balance(key)
         if seen.granted is not None:
             return Refusal(Kind.UNPRICED, key.account, key.unit, balance=seen)
@@ -63,14 +69,17 @@ def _refuse_unpriced(posting: Posting, balance: ReadBalance) -> Refusal | None:
 def _refuse_deltas(
     deltas: tuple[Delta, ...], balance: ReadBalance
 ) -> Refusal | None:
-    for delta in deltas:
-        if not delta.guarded:
+    for keys, granted, held, spent, lent, guarded, _ in deltas:
+        if not guarded:
             continue
-        wanted = delta.held + delta.spent + delta.lent - delta.granted
-        for key in delta.counters:
+        wanted = held + spent + lent - granted
+        for key in keys:
             seen = balance(key)
-            available = seen.available
-            if available is not None and available < wanted:
+            # Reckoned in place: `seen.available` would take as long as all the rest.
+            limit = seen.granted
+            if limit is not None and (
+                limit - seen.held - seen.spent - seen.lent < wanted
+            ):
                 return short(key, wanted, seen)
     return None
 

@@ -15,6 +15,14 @@ LIFETIME: Final = ""
 NOTHING: Final[Mapping[str, int]] = {}
 NO_LABELS: Final[Mapping[str, str]] = {}
 
+new: Final = tuple.__new__
+"""
+`new(Hold, (...))` makes what `Hold(...)` makes, in a third of the time.
+
+All fields are given, in their order. A reserve and settle make nine such values, so
+this is a quarter of what they cost; it has no place where nothing was measured.
+"""
+
 
 class Status(StrEnum):
     """Where a hold is in its life; it leaves `OPEN` at most once."""

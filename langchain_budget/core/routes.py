@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from langchain_budget.core.accounts import Row
 from langchain_budget.core.amounts import Vector
-from langchain_budget.core.postings import NOTHING, CounterKey, Delta, Spill
+from langchain_budget.core.postings import CounterKey, Delta, Spill, new
 
 Line = tuple[tuple[CounterKey, ...], tuple[Spill, ...]]
 
@@ -39,26 +39,25 @@ class Route:
         """The counters of *unit* that a charge touches, innermost first."""
         return self.line(unit)[0]
 
-    def held(self, amounts: Vector, borrowed: Vector = NOTHING) -> tuple[Delta, ...]:
-        """
-        Guarded deltas that set *amounts* aside, and know where an overrun goes.
+    def held(self, amounts: Vector) -> tuple[Delta, ...]:
+        """Guarded deltas that set *amounts* aside, and know where an overrun goes."""
+        deltas = []
+        for unit, value in amounts.items():
+            keys, spill = self._lines.get(unit) or self.line(unit)
+            deltas.append(new(Delta, (keys, 0, value, 0, 0, True, spill)))
+        return tuple(deltas)
 
-        What is *borrowed* the parent lends first; those lines hold nothing.
-        """
-        line = self.line
-        loans = [
-            Delta(payers, lent=value, guarded=True)
-            for unit, value in borrowed.items()
-            for payers in (line(unit)[1][0].payers,)
+    def borrowed(self, amounts: Vector, loans: Vector) -> tuple[Delta, ...]:
+        """The same where the parent lends *loans* first; those deltas hold nothing."""
+        lent = [
+            Delta(self.line(unit)[1][0].payers, lent=value, guarded=True)
+            for unit, value in loans.items()
         ]
-        return (
-            *loans,
-            *[
-                Delta(keys, borrowed.get(unit, 0), value, 0, 0, guarded=True, spill=to)
-                for unit, value in amounts.items()
-                for keys, to in (line(unit),)
-            ],
-        )
+        held = [
+            delta._replace(granted=loans.get(delta.counters[0].unit, 0))
+            for delta in self.held(amounts)
+        ]
+        return (*lent, *held)
 
 
 def _line(rows: Sequence[Row], unit: str) -> Line:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from langchain_budget.core.accounts import SEPARATOR, common_ancestor
 from langchain_budget.core.amounts import USD, Vector
 from langchain_budget.core.postings import (
     NO_LABELS,
@@ -13,7 +12,6 @@ from langchain_budget.core.postings import (
     NOTHING,
     Basis,
     CloseHold,
-    CounterKey,
     Delta,
     Hold,
     Kind,
@@ -22,6 +20,7 @@ from langchain_budget.core.postings import (
     Posting,
     Refusal,
     Status,
+    new,
 )
 from langchain_budget.core.routes import Route
 
@@ -42,11 +41,11 @@ SUPERSEDABLE: Final = frozenset(
 MAY_FREE: Final = frozenset({Kind.EXHAUSTED, Kind.CONTENDED})
 """Refusals that an expired hold or a loan may mend."""
 
-_KINDS: Final = {
-    Status.SETTLED: "settle",
-    Status.RELEASED: "release",
-    Status.EXPIRED: "expire",
-}
+_SETTLED: Final = Status.SETTLED
+_OPEN: Final = Status.OPEN
+_ESTIMATED: Final = Basis.ESTIMATED
+_NONE: Final = Basis.NONE
+"""Looked up once: a member of an enumeration takes as long as a call."""
 
 
 class Order(NamedTuple):
@@ -78,23 +77,14 @@ def reserve(
 
     What is *borrowed* is carved out of the parent in the same posting.
     """
-    return Posting(
-        hold_id,
-        "reserve",
-        route.account,
-        route.held(order.amounts, borrowed) if borrowed else route.held(order.amounts),
-        route.admit,
-        OpenHold(
-            hold_id,
-            order.ttl_seconds,
-            order.started,
-            order.amounts,
-            order.worst,
-            order.labels,
-        ),
-        NO_NOTE,
-        (),
-        route.keys(USD) if order.unpriced else (),
+    amounts, worst, ttl_seconds, started, labels, unpriced = order
+    deltas = route.borrowed(amounts, borrowed) if borrowed else route.held(amounts)
+    asked = new(OpenHold, (hold_id, ttl_seconds, started, amounts, worst, labels))
+    keys = route.keys(USD) if unpriced else ()
+    admit, account = route.admit, route.account
+    return new(
+        Posting,
+        (hold_id, "reserve", account, deltas, admit, asked, NO_NOTE, (), keys, ()),
     )
 
 
@@ -109,21 +99,22 @@ def shortfall(route: Route, refusal: Refusal) -> int:
 
 def settle(hold: Hold, charge: Charge, route: Route) -> Posting:
     """Book what was really used, and give back the rest of the hold."""
-    return _close(hold, Status.SETTLED, charge, _spent(hold, charge.amounts, route))
+    spent = _spent(hold, charge.amounts, route)
+    return _close(hold, "settle", _SETTLED, charge, spent)
 
 
 def release(hold: Hold) -> Posting:
     """Give back all of a hold: nothing was used."""
-    return _close(hold, Status.RELEASED, Charge(NOTHING, Basis.NONE), ())
+    return _close(hold, "release", Status.RELEASED, Charge(NOTHING, Basis.NONE), ())
 
 
 def expire(hold: Hold, route: Route) -> Posting:
     """Close a hold past its time: charged as estimated if the call had started."""
     if not hold.started:
-        return _close(hold, Status.EXPIRED, Charge(NOTHING, Basis.NONE), ())
+        return _close(hold, "expire", Status.EXPIRED, Charge(NOTHING, Basis.NONE), ())
     charge = Charge(hold.amounts, Basis.ESTIMATED, hold.labels)
     spent = _spent(hold, charge.amounts, route)
-    return _close(hold, Status.EXPIRED, charge, spent)
+    return _close(hold, "expire", Status.EXPIRED, charge, spent)
 
 
 def supersede(hold: Hold, charge: Charge, route: Route) -> Posting:
@@ -151,31 +142,24 @@ def supersede(hold: Hold, charge: Charge, route: Route) -> Posting:
 
 def opened(posting: Posting) -> Hold:
     """The hold that a reserve has just opened; the store alone knows the hours."""
-    asked = posting.hold
-    assert isinstance(asked, OpenHold)  # noqa: S101  # only reserves are passed
-    return Hold(
-        asked.id,
-        posting.account,
-        asked.amounts,
-        asked.worst,
-        posting.deltas,
-        asked.started,
-        labels=asked.labels,
-    )
+    _, _, account, deltas, _, asked, _, _, _, _ = posting
+    assert type(asked) is OpenHold  # noqa: S101  # only reserves are passed
+    hold_id, _, started, amounts, worst, labels = asked
+    fields = (hold_id, account, amounts, worst, deltas, started, 0.0, 0.0)
+    return new(Hold, (*fields, _OPEN, _NONE, NOTHING, labels))
 
 
 def closed(hold: Hold, charge: Charge | None) -> Hold:
     """The hold after it was settled, or released when there is no charge."""
     if charge is None:
         return hold._replace(status=Status.RELEASED)
-    return Hold(
-        *hold[:8], Status.SETTLED, charge.basis, charge.amounts, charge.labels
-    )
+    amounts, basis, labels = charge
+    return new(Hold, (*hold[:8], _SETTLED, basis, amounts, labels))
 
 
 def unconfirmed(hold: Hold, charge: Charge) -> Vector:
     """What an estimated charge may be short of."""
-    if charge.basis is not Basis.ESTIMATED:
+    if charge.basis is not _ESTIMATED:
         return NOTHING
     return beyond(hold, charge.amounts)
 
@@ -188,115 +172,27 @@ def beyond(hold: Hold, charged: Vector) -> dict[str, int]:
 
 
 def _close(
-    hold: Hold, status: Status, charge: Charge, deltas: tuple[Delta, ...]
+    hold: Hold, kind: str, status: Status, charge: Charge, deltas: tuple[Delta, ...]
 ) -> Posting:
-    kind = _KINDS[status]
-    return Posting(
-        f"{hold.id}:{kind}",
-        kind,
-        hold.account,
-        deltas,
-        (),
-        CloseHold(hold.id, status, charge.basis, charge.amounts, FRESH),
-        Note(
-            charge.amounts, unconfirmed(hold, charge), charge.basis, charge.labels
-        ),
+    amounts, basis, labels = charge
+    short = beyond(hold, amounts) if basis is _ESTIMATED else NOTHING
+    asked = new(CloseHold, (hold[0], status, basis, amounts, FRESH))
+    note = new(Note, (amounts, short, basis, labels, ""))
+    posting_id, account = f"{hold[0]}:{kind}", hold[1]
+    return new(
+        Posting,
+        (posting_id, kind, account, deltas, (), asked, note, (), (), ()),
     )
 
 
 def _spent(hold: Hold, amounts: Vector, route: Route) -> tuple[Delta, ...]:
     """In the counters that were held, so in the windows the hold was opened in."""
-    lines = {delta.counters[0].unit: delta for delta in hold.deltas}
+    lines = {}
+    for delta in hold[4]:
+        counters = delta[0]
+        lines[counters[0][1]] = counters, delta[6]
     spent = []
     for unit, value in amounts.items():
-        line = lines.get(unit)
-        keys, spill = (line.counters, line.spill) if line else route.line(unit)
-        spent.append(Delta(keys, 0, 0, value, 0, guarded=False, spill=spill))
+        keys, spill = lines.get(unit) or route.line(unit)
+        spent.append(new(Delta, (keys, 0, 0, value, 0, False, spill)))
     return tuple(spent)
-
-
-def transfer(payer: Route, payee: Route, unit: str, value: int) -> tuple[Delta, ...]:
-    """
-    Move a limit from one account to another; no money is made or lost.
-
-    Out of a slice the money goes up to the first common ancestor, into a slice
-    it comes down from there. A cap that is no slice moves as a cap only.
-    """
-    top = common_ancestor(payer.account, payee.account) or ""
-    moves: dict[CounterKey, list[int]] = {}
-    _along(payer, unit, -value, top, moves)
-    _along(payee, unit, value, top, moves)
-    return _deltas(moves)
-
-
-def _along(
-    route: Route, unit: str, value: int, top: str, moves: dict[CounterKey, list[int]]
-) -> None:
-    """Grant *value* to the account, and lend it to each slice from there to *top*."""
-    if route.account == top:
-        return
-    _move(moves, CounterKey(route.account, unit), granted=value)
-    if unit not in route.rows[0].slices:
-        return
-    for spill in route.line(unit)[1]:
-        if not spill.slice.account.startswith(top + SEPARATOR):
-            return
-        if spill.slice.account != route.account:
-            _move(moves, spill.slice, granted=value)
-        for payer in spill.payers:
-            _move(moves, payer, lent=value)
-
-
-def _move(
-    moves: dict[CounterKey, list[int]],
-    key: CounterKey,
-    *,
-    granted: int = 0,
-    lent: int = 0,
-) -> None:
-    change = moves.setdefault(key, [0, 0])
-    change[0] += granted
-    change[1] += lent
-
-
-def _deltas(moves: Mapping[CounterKey, Iterable[int]]) -> tuple[Delta, ...]:
-    """One delta a counter, guarded where it takes something away."""
-    deltas = []
-    for key, (granted, lent) in moves.items():
-        if granted or lent:
-            deltas.append(
-                Delta((key,), granted=granted, lent=lent, guarded=lent > granted)
-            )
-    return tuple(deltas)
-
-
-def carve(parent: Route, amounts: Vector) -> tuple[Delta, ...]:
-    """Take *amounts* out of what the parent's route has left."""
-    return tuple(
-        Delta(parent.keys(unit), lent=value, guarded=True, spill=())
-        for unit, value in amounts.items()
-        if value
-    )
-
-
-def give_back(
-    route: Route, parent: Route, amounts: Vector
-) -> tuple[Delta, ...]:
-    """Return *amounts* of a slice's grant to its parent."""
-    deltas: list[Delta] = []
-    for unit, value in amounts.items():
-        deltas.append(
-            Delta((CounterKey(route.account, unit),), granted=-value, guarded=True)
-        )
-        deltas.append(Delta(parent.keys(unit), lent=-value))
-    return tuple(deltas)
-
-
-def top_up(route: Route, parent: Route | None, amounts: Vector) -> tuple[Delta, ...]:
-    """Grant more; a slice gets it out of its parent, guarded."""
-    deltas: list[Delta] = []
-    for unit, value in amounts.items():
-        deltas.append(Delta((CounterKey(route.account, unit),), granted=value))
-        if parent is not None and unit in route.rows[0].slices:
-            deltas.append(Delta(parent.keys(unit), lent=value, guarded=True))
-    return tuple(deltas)

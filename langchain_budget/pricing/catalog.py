@@ -95,21 +95,19 @@ class GenaiPrices:
 
     def __init__(self, today: Callable[[], date] = _today) -> None:
         self._today = today
-        self._snapshot: object = None
-        self._day = date.min
-        self._found: dict[ModelRef, Price | None] = {}
+        self._known: tuple[object, date, dict[ModelRef, Price | None]]
+        self._known = (None, date.min, {})  # replaced whole, because threads share it
 
     def price_of(self, model: ModelRef) -> Price | None:
         """Tell today's price, or `None` for a model that the catalog does not have."""
         snapshot, day = _data().get_snapshot(), self._today()
-        if snapshot is not self._snapshot or day != self._day:
-            self._snapshot, self._day, self._found = snapshot, day, {}
-        found = self._found
-        if model not in found:
-            if len(found) >= MOST_CACHED:
-                found.clear()
-            found[model] = _look_up(snapshot, model, day)
-        return found[model]
+        known = self._known
+        if known[0] is not snapshot or known[1] != day or len(known[2]) > MOST_CACHED:
+            known = self._known = (snapshot, day, {})
+        prices = known[2]
+        if model not in prices:
+            prices[model] = _look_up(snapshot, model, day)
+        return prices[model]
 
 
 @cache
@@ -164,7 +162,9 @@ def _names(clause: Any, name: str) -> bool:
     looks = ("starts_with", "contains", "ends_with")
     part = next((getattr(clause, each) for each in looks if hasattr(clause, each)), "")
     before, _, after = name.partition(part.lower() or name)
-    return "ft" in part or bool(_VENDOR.fullmatch(before) and _VERSION.fullmatch(after))
+    tuned = "ft:" in part or ".ft-" in part  # goes on as its owner likes
+    is_version = tuned or _VERSION.fullmatch(after)
+    return bool(_VENDOR.fullmatch(before) and is_version)
 
 
 def _price(snapshot: Any, provider: Any, model: Any, day: date) -> Price | None:

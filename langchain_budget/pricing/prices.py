@@ -173,7 +173,9 @@ class PriceTable:
         self, prices: Mapping[str, Price], *, default: Price | None = None
     ) -> None:
         """*default* is for every model that is not listed."""
-        given: Mapping[str, object] = {"default": default or Price.free(), **prices}
+        given: dict[str, object] = dict(prices)
+        if default is not None:
+            given["default"] = default
         for name, price in given.items():
             if not isinstance(price, Price):
                 msg = f"{name!r}: {price!r} is no Price: use Price.per_million(...)"

@@ -57,7 +57,7 @@ class AccountBalance:
 
 
 _ACCOUNT_HEADS = ("account", "state", "limit", "spent", "held", "lent", "left")
-_LINE_HEADS = ("agent", "node", "calls", "input", "output", "cost", "notes")
+_SHORT = {CALLS: "calls", INPUT_TOKENS: "input", OUTPUT_TOKENS: "output"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,22 +111,34 @@ class Report:
         )
 
     def _tables(self) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+        whole = self.total
+        units = _counted(whole)
         rows = [
-            _cells(agent, node, line)
-            for (agent, node), line in self.by("agent", "node").items()
+            (*names, *_cells(line, units))
+            for names, line in self.by("agent", "node").items()
         ]
-        rows.append(_cells("total", "", self.total))
+        rows.append(("total", "", *_cells(whole, units)))
+        counts = (_SHORT.get(unit, unit.replace("_", " ")) for unit in units)
         return [
             (_ACCOUNT_HEADS, [each.cells() for each in self.balances]),
-            (_LINE_HEADS, rows),
+            (("agent", "node", *counts, "cost", "notes"), rows),
         ]
 
 
-def _cells(agent: str, node: str, line: Line) -> tuple[str, ...]:
-    amounts = line.amounts
-    counts = [f"{amounts.get(unit, 0):,}" for unit in (CALLS, INPUT_TOKENS)]
-    output = f"{amounts.get(OUTPUT_TOKENS, 0):,}"
-    return (agent, node, *counts, output, show(USD, amounts.get(USD, 0)), notes(line))
+def _counted(whole: Line) -> tuple[str, ...]:
+    """The units of the columns: the usual ones, and meters that were used."""
+    amounts = whole.amounts
+    either = amounts.get(INPUT_TOKENS, 0) + amounts.get(OUTPUT_TOKENS, 0)
+    known = {USD, *_SHORT} | ({TOKENS} if amounts.get(TOKENS, 0) == either else set())
+    others = [
+        unit for unit in amounts if unit not in known and not unit.endswith("_tokens")
+    ]
+    return (*_SHORT, *others)
+
+
+def _cells(line: Line, units: tuple[str, ...]) -> tuple[str, ...]:
+    counts = [f"{line.amounts.get(unit, 0):,}" for unit in units]
+    return (*counts, show(USD, line.amounts.get(USD, 0)), notes(line))
 
 
 def notes(line: Line) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from langchain_budget.core.accounts import SEPARATOR
-from langchain_budget.core.amounts import CALLS, Vector
+from langchain_budget.core.amounts import Vector
+from langchain_budget.core.faults import InvalidName
 from langchain_budget.core.postings import Basis, Entry
 
 UNATTRIBUTED: Final = "unattributed"
@@ -47,8 +48,7 @@ class Line:
         gather(self.unconfirmed, note.unconfirmed)
         self.estimated += note.basis is Basis.ESTIMATED
         self.estimated -= note.reason == Basis.ESTIMATED
-        if note.basis is Basis.UNKNOWN:
-            self.unpriced += note.amounts.get(CALLS, 0)
+        self.unpriced += note.basis is Basis.UNKNOWN
         if "avoided_usd" in note.labels:
             self.cached += 1
             gather(self.avoided, {"usd": int(note.labels["avoided_usd"] or 0)})
@@ -82,7 +82,7 @@ class Statement:
                 if entry.seq <= self.seq:
                     continue
                 self.seq = entry.seq
-                if entry.kind in CHARGES:
+                if entry.kind in CHARGES and entry.note.basis:
                     self._lines.setdefault(_key(entry), Line()).add(entry)
 
     def within(self, path: str) -> dict[LineKey, Line]:
@@ -112,6 +112,10 @@ def gather(sums: dict[str, int], amounts: Vector) -> None:
 
 def by(lines: Mapping[LineKey, Line], *fields: str) -> dict[tuple[str, ...], Line]:
     """Sums of lines that are alike in *fields*, such as `"agent"` and `"node"`."""
+    for each in fields:
+        if each not in LineKey._fields:
+            msg = f"no line has a {each!r}: choose of {', '.join(LineKey._fields)}"
+            raise InvalidName(msg)
     groups: dict[tuple[str, ...], Line] = {}
     for key, line in lines.items():
         label = tuple(str(getattr(key, each)) for each in fields)

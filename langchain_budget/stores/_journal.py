@@ -8,8 +8,8 @@ objects that the port speaks of made a reserve and settle take three times as lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from langchain_budget.core.amounts import Vector
 from langchain_budget.core.postings import (
@@ -38,17 +38,21 @@ Moved = tuple[Flat, tuple[Effect, ...]]
 Chain = tuple[tuple[CounterKey, ...], tuple[Spill, ...]]
 """The counters of a delta and its spills: the same for every call of a route."""
 
-_WIDTH: Final = 6
-_HEAD: Final = 7
+Chains = Sequence[Chain]
+
 _OPENING, _CLOSING, _OTHER = range(3)
+_HEAD: Final = 7
+DELTAS: Final = 13
+"""Where those of a hold begin."""
+WIDTH: Final = 6
+"""How many fields of a line a delta takes."""
 
 
 def opening(posting: Posting, at: float, moved: Moved) -> Line:
-    """Say that a hold was opened; this line is also what is kept of the hold."""
+    """A hold was opened; this line is also what is kept of the hold."""
     asked: Any = posting.hold
     hold, ttl_seconds, started, amounts, worst, labels = asked
     deltas, spilled = moved
-    head = (_OPENING, at, posting.kind, posting.id, posting.account)
     return (
         _OPENING,
         at,
@@ -67,8 +71,10 @@ def opening(posting: Posting, at: float, moved: Moved) -> Line:
     )
 
 
-def closing(posting: Posting, at: float, moved: Moved, opened: Line) -> Line:
-    """Say that the hold of *opened* was closed."""
+def closing(
+    posting: Posting, at: float, moved: Moved, opened: Line, *, releases: bool
+) -> Line:
+    """The hold of *opened* was closed, or was closed before and charged anew."""
     asked: Any = posting.hold
     _, status, basis, charged, _ = asked
     amounts, unconfirmed, known, labels, reason = posting.note
@@ -83,6 +89,7 @@ def closing(posting: Posting, at: float, moved: Moved, opened: Line) -> Line:
         spilled,
         posting.rows,
         opened,
+        releases,
         status._value_,
         basis._value_,
         spent,
@@ -93,3 +100,115 @@ def closing(posting: Posting, at: float, moved: Moved, opened: Line) -> Line:
         reason,
         *deltas,
     )
+
+
+def other(posting: Posting, at: float, moved: Moved) -> Line:
+    """Something that has no hold; such lines are few, and need not be small."""
+    deltas, spilled = moved
+    _, kind, account, *_ = posting
+    head = (_OTHER, at, kind, posting.id, account, spilled, posting.rows)
+    return (*head, posting.note, *deltas)
+
+
+def expires_at(opened: Line) -> float:
+    """When the hold is overdue."""
+    deadline: float = opened[8]
+    return deadline
+
+
+def deltas_of(opened: Line) -> Flat:
+    """What the hold has set aside."""
+    return opened[DELTAS:]
+
+
+def opened_by(closed: Line) -> Line:
+    """The line of the hold that was closed."""
+    opened: Line = closed[7]
+    return opened
+
+
+def hold_of(chains: Chains, opened: Line, closed: Line | None = None) -> Hold:
+    """A hold as the world may see it."""
+    hold_id, deadline, started, amounts, worst, labels = opened[_HEAD:DELTAS]
+    hold = Hold(
+        hold_id,
+        opened[4],
+        _mapping(amounts),
+        _mapping(worst),
+        deltas(chains, deltas_of(opened)),
+        started,
+        opened[1],
+        deadline,
+        labels=_mapping(labels),
+    )
+    if closed is None:
+        return hold
+    status, basis, charged = closed[9:12]
+    return hold._replace(
+        status=Status(status), basis=Basis(basis), charged=_mapping(charged)
+    )
+
+
+def entry_of(chains: Chains, seq: int, line: Line) -> Entry:
+    """A line of the journal as the world may see it."""
+    form, at, kind, posting, account, spilled, rows = line[:_HEAD]
+    hold, note, moved, released = _READERS[form](line)
+    return Entry(
+        seq,
+        at,
+        kind,
+        posting,
+        account,
+        hold,
+        note,
+        deltas(chains, moved),
+        deltas(chains, released),
+        spilled,
+        rows,
+    )
+
+
+def deltas(chains: Chains, flat: Flat) -> tuple[Delta, ...]:
+    """Deltas as the port speaks of them."""
+    found = []
+    for at in range(0, len(flat), WIDTH):
+        counters, spill = chains[flat[at]]
+        found.append(Delta(counters, *flat[at + 1 : at + WIDTH], spill))
+    return tuple(found)
+
+
+_Read = tuple[str, Note, Flat, Flat]
+
+
+def _read_opening(line: Line) -> _Read:
+    note = Note(_mapping(line[10]), labels=_mapping(line[12]))
+    return line[7], note, deltas_of(line), ()
+
+
+def _read_closing(line: Line) -> _Read:
+    opened, releases, _, _, _, amounts, unconfirmed, known, labels, reason = line[7:17]
+    note = Note(
+        _mapping(amounts),
+        _mapping(unconfirmed),
+        Basis(known),
+        _mapping(labels),
+        reason,
+    )
+    return opened[7], note, line[17:], deltas_of(opened) if releases else ()
+
+
+def _read_other(line: Line) -> _Read:
+    return "", line[7], line[8:], ()
+
+
+_READERS: Final = (_read_opening, _read_closing, _read_other)
+
+
+def _flat(mapping: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The keys, then the values."""
+    return (*mapping, *mapping.values()) if mapping else ()
+
+
+def _mapping(flat: tuple[Any, ...]) -> Mapping[str, Any]:
+    half = len(flat) // 2
+    return dict(zip(flat[:half], flat[half:], strict=True)) if flat else NOTHING

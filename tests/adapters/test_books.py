@@ -170,7 +170,8 @@ def test_failure_rerun_and_time_travel_are_all_charged(
     with pytest.raises(ValueError):  # noqa: PT011  # the node's own
         graph.invoke({"seen": []}, config)
     graph.invoke(None, config)
-    past = [s for s in graph.get_state_history(config) if s.next == ("work",)][0]
+    history = graph.get_state_history(config)
+    past = next(each for each in history if each.next == ("work",))
     graph.invoke(None, {**config, "configurable": past.config["configurable"]})
 
     assert model.total.calls == 3

@@ -13,6 +13,7 @@ from langchain.agents.middleware import (
     ModelFallbackMiddleware,
     ModelRetryMiddleware,
     SummarizationMiddleware,
+    ToolErrorMiddleware,
     ToolRetryMiddleware,
 )
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
@@ -117,8 +118,10 @@ async def run(graph: Any, mode: str, given: Any, config: Any) -> Any:
         return await graph.ainvoke(given, config)
     if mode == "astream":
         return [part async for part in graph.astream(given, config)]
-    return graph.invoke(given, config) if mode == "invoke" else list(
-        graph.stream(given, config)
+    return (
+        graph.invoke(given, config)
+        if mode == "invoke"
+        else list(graph.stream(given, config))
     )
 
 
@@ -172,24 +175,18 @@ def agent_with(*middleware: Any, **options: Any) -> Any:
     return create_agent(model, [ask_model], middleware=list(middleware), **options)
 
 
-def middlewares() -> list[Any]:
-    found: list[Any] = [
-        pytest.param(ModelRetryMiddleware(initial_delay=0.001), id="model retry"),
-        pytest.param(
-            ModelFallbackMiddleware(FakeChatModel(model_name="cheap")), id="fallback"
-        ),
-        pytest.param(ToolRetryMiddleware(initial_delay=0.001), id="tool retry"),
-    ]
-    try:
-        from langchain.agents.middleware import ToolErrorMiddleware
-    except ImportError:
-        return found
-    tolerant = ToolErrorMiddleware(lambda error: "It failed.")
-    return [*found, pytest.param(tolerant, id="tool error")]
+MIDDLEWARES = [
+    pytest.param(ModelRetryMiddleware(initial_delay=0.001), id="model retry"),
+    pytest.param(
+        ModelFallbackMiddleware(FakeChatModel(model_name="cheap")), id="fallback"
+    ),
+    pytest.param(ToolRetryMiddleware(initial_delay=0.001), id="tool retry"),
+    pytest.param(ToolErrorMiddleware(lambda error: "It failed."), id="tool error"),
+]
 
 
 @pytest.mark.parametrize("affordable", [0, 1], ids=["model", "model in a tool"])
-@pytest.mark.parametrize("middleware", middlewares())
+@pytest.mark.parametrize("middleware", MIDDLEWARES)
 @pytest.mark.parametrize("mode", ["invoke", "ainvoke", "stream", "astream"])
 async def test_agent_middleware_lets_a_refusal_pass_after_one_check(
     middleware: Any, affordable: int, mode: str
@@ -205,7 +202,9 @@ async def test_agent_middleware_lets_a_refusal_pass_after_one_check(
 async def test_a_summary_that_is_refused_raises_after_one_check(mode: str) -> None:
     watch = Watch()
     summary = SummarizationMiddleware(
-        FakeChatModel(model_name="summary"), trigger=("messages", 2), keep=("messages", 1)
+        FakeChatModel(model_name="summary"),
+        trigger=("messages", 2),
+        keep=("messages", 1),
     )
     talk = [HumanMessage("a"), AIMessage("b"), HumanMessage("c")]
 

@@ -269,17 +269,19 @@ def test_a_budget_can_charge_an_account_of_a_pool() -> None:
     assert refusal.value.account == "acme/research"
 
 
-@pytest.mark.parametrize("misuse", ["twice", "before", "both"])
-def test_misuse_says_what_to_do(misuse: str) -> None:
-    pool = BudgetPool("acme")
-    with pytest.raises((RuntimeError, TypeError), match=r"with|limits"):
-        if misuse == "both":
-            budget(pool, usd(1))
-        scope = budget(usd(1))
-        if misuse == "before":
-            scope.report()
-        with scope, scope:
-            pass
+def test_limits_and_an_account_together_are_refused() -> None:
+    with pytest.raises(TypeError, match="limits of its own"):
+        budget(BudgetPool("acme"), usd(1))
+
+
+def test_a_budget_that_has_not_begun_says_so() -> None:
+    with pytest.raises(RuntimeError, match="`with` statement"):
+        budget(usd(1)).report()
+
+
+def test_a_budget_is_entered_once() -> None:
+    with budget(usd(1)) as b, pytest.raises(RuntimeError, match="anew"):
+        b.__enter__()
 
 
 def test_calls_in_a_chain_end_with_nothing_held() -> None:

@@ -258,6 +258,14 @@ def test_a_total_below_its_details_is_raised_to_them() -> None:
     assert usage == Usage(cache_read=800, cache_write=100, reasoning=30)
 
 
+def test_a_total_below_its_audio_is_raised_to_it() -> None:
+    details = {"audio": 90, "cache_creation": 20, "cache_read": 5}
+
+    usage = told(input_tokens=10, output_tokens=1, input_token_details=details)
+
+    assert usage == Usage(input_audio=90, cache_write=20, output=1)
+
+
 def test_tokens_that_only_the_grand_total_has_are_output() -> None:
     assert told(input_tokens=10, output_tokens=5, total_tokens=100) == Usage(
         input=10, output=90

@@ -70,7 +70,8 @@ def test_the_cost_is_what_the_price_makes_of_the_servers_count(
 ) -> None:
     client(scripted).batch([f"question {n}" for n in range(10)], config)
 
-    nanos = [s.prompt_tokens * 2500 + s.completion_tokens * 10_000 for s in scripted.log()]
+    served = scripted.log()
+    nanos = [s.prompt_tokens * 2500 + s.completion_tokens * 10_000 for s in served]
     assert pool.balance().spent.value == sum(nanos)
 
 

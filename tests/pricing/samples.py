@@ -28,6 +28,13 @@ _ENGLISH = (
     "explained that the tide had been against them since morning.\n\n"
 )
 
+_PLAIN = (
+    "See the big red cow. The cow is in the sun, and she can eat the hay. Is it fun to be "
+    "out all day? If you do not want to go by car, we can go on foot: it is on the way to "
+    "the sea. He said he had a cat and a dog, and that they sit on a log by the lake. I "
+    "was at home at ten, and at one I ran to get the bus.\n"
+)
+
 _PYTHON = '''\
 class Inventory:
     """Count what is on the shelves, by article number."""
@@ -287,6 +294,7 @@ CORE: dict[str, str] = {
 }
 
 MORE: dict[str, str] = {
+    "plain words": _fill(_PLAIN),
     "json compact": json.dumps(_records(), separators=(",", ":"))[:SIZE],
     "arabic": _fill(_ARABIC),
     "hebrew": _fill(_HEBREW),

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from importlib.resources import files
@@ -65,7 +66,8 @@ def counted_elsewhere(
     done = subprocess.run(
         [sys.executable, "-c", SECLUDED.format(hidden=hidden, model=model)],
         input=json.dumps(texts),
-        env={"TIKTOKEN_CACHE_DIR": str(cache), "TMPDIR": str(cache), "PYTHONPATH": "."},
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"TIKTOKEN_CACHE_DIR": str(cache), "TMPDIR": str(cache)},
         check=True,
         capture_output=True,
         text=True,

@@ -1,0 +1,193 @@
+"""Talks that change what accounts are granted: top up, transfer, set a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from langchain_budget.core import moves
+from langchain_budget.core.accounts import Row, common_ancestor
+from langchain_budget.core.amounts import Amount, countable, show
+from langchain_budget.core.events import Event, ToppedUp, Transferred
+from langchain_budget.core.postings import (
+    Balance,
+    CounterKey,
+    Note,
+    Posting,
+    Receipt,
+)
+from langchain_budget.core.routes import Route
+from langchain_budget.errors import BudgetExceeded, InvalidAmount, InvalidTransfer
+from langchain_budget.ledger import Ledger
+from langchain_budget.stores._drive import Ask, Talk
+
+Versions = tuple[tuple[str, int], ...]
+
+
+class Draft(NamedTuple):
+    """A posting, and what listeners are told when it was applied."""
+
+    posting: Posting
+    events: tuple[Event, ...] = ()
+
+
+def top_up(
+    ledger: Ledger, path: str, amount: Amount, reason: str, key: str
+) -> Talk[None]:
+    """Grant an account more of a unit that it is limited in."""
+    posting_id = key or ledger.new_id()
+
+    def draft() -> Talk[Draft]:
+        route = yield from ledger.route(path)
+        _check_move(route, amount)
+        parent = yield from _payer_of(ledger, route, amount.unit)
+        amounts = {amount.unit: amount.value}
+        admit, seen = _payee(route)
+        posting = Posting(
+            posting_id,
+            "top_up",
+            path,
+            moves.top_up(route, parent, amounts),
+            admit + (parent.admit if parent else ()),
+            note=Note(amounts, reason=reason),
+            seen=seen,
+        )
+        return Draft(posting, (ToppedUp(account=path, amounts=amounts, reason=reason),))
+
+    yield from _post(ledger, draft)
+
+
+def transfer(
+    ledger: Ledger, paths: tuple[str, str], amount: Amount, reason: str, key: str
+) -> Talk[None]:
+    """Move budget from the first account to the second."""
+    posting_id = key or ledger.new_id()
+
+    def draft() -> Talk[Draft]:
+        payer = yield from ledger.route(paths[0])
+        payee = yield from ledger.route(paths[1])
+        _check_pair(payer, payee, amount)
+        admit, seen = _payee(payee)
+        posting = Posting(
+            posting_id,
+            "transfer",
+            payer.account,
+            moves.transfer(payer, payee, amount.unit, amount.value),
+            payer.admit + admit,
+            note=Note(
+                {amount.unit: amount.value}, labels={"payee": paths[1]}, reason=reason
+            ),
+            seen=seen,
+        )
+        event = Transferred(
+            account=paths[0], payee=paths[1], amount=amount, reason=reason
+        )
+        return Draft(posting, (event,))
+
+    yield from _post(ledger, draft)
+
+
+def _payee(route: Route) -> tuple[Versions, Versions]:
+    """What must hold of a receiver: it may be frozen, but a closed one is refused."""
+    version = route.admit[:1]
+    return (version, ()) if route.rows[0].closed else ((), version)
+
+
+def _payer_of(ledger: Ledger, route: Route, unit: str) -> Talk[Route | None]:
+    """Whom a slice gets more of *unit* from; `None` for a cap."""
+    if unit not in route.rows[0].slices:
+        return None
+    return (yield from ledger.route(route.rows[1].path))
+
+
+def _post(ledger: Ledger, draft: Callable[[], Talk[Draft]]) -> Talk[None]:
+    """Post what *draft* makes; when an account has changed meanwhile, make it anew."""
+    while True:
+        posting, events = yield from draft()
+        answer = yield from ledger.try_post(posting, *events)
+        if isinstance(answer, Receipt):
+            return
+
+
+def _check_pair(payer: Route, payee: Route, amount: Amount) -> None:
+    top = common_ancestor(payer.account, payee.account)
+    if payer.account == payee.account:
+        msg = f"account {payer.account!r} cannot transfer to itself: name another one"
+        raise InvalidTransfer(msg)
+    if top is None:
+        msg = f"{payer.account!r} and {payee.account!r} are in different pools"
+        raise InvalidTransfer(msg)
+    for route in (payer, payee):
+        _check_move(route, amount)
+    inner = payee if top == payer.account else payer
+    outer = top in (payer.account, payee.account)
+    if outer and not moves.slices_within(inner, amount.unit, top):
+        msg = (
+            f"{inner.account!r} draws on {top!r} already: a transfer between them "
+            f"moves nothing; use set_limit"
+        )
+        raise InvalidTransfer(msg)
+
+
+def _check_move(route: Route, amount: Amount) -> None:
+    if not countable(amount):
+        msg = f"{amount!r}: move more than nothing, like usd('0.50')"
+        raise InvalidAmount(msg)
+    if route.rows[0].ceiling(amount.unit) is None:
+        msg = (
+            f"account {route.account!r} has no {amount.unit} limit, so there is no "
+            f"{show(amount.unit, amount.value)} of it to move; set one with set_limit"
+        )
+        raise InvalidTransfer(msg)
+
+
+def set_limit(ledger: Ledger, path: str, amount: Amount, reason: str) -> Talk[None]:
+    """Make *amount* what the account is granted from now on, whatever it spent."""
+    countable(amount)
+
+    def draft() -> Talk[Draft]:
+        ledger.forget()
+        route = yield from ledger.route(path)
+        balances = yield Ask("balances", ((path,),))
+        own = balances.get(CounterKey(path, amount.unit), Balance())
+        parent = yield from _payer_of(ledger, route, amount.unit)
+        more = amount.value - (own.granted or 0)
+        if parent is not None:
+            more = max(more, -max(own.available or 0, 0))
+        admit, seen = _payee(route)
+        posting = Posting(
+            ledger.new_id(),
+            "set_limit",
+            path,
+            moves.regrant(route, parent, amount.unit, own.granted, more),
+            admit + (parent.admit if parent and more > 0 else ()),
+            note=Note({amount.unit: more}, reason=reason),
+            seen=seen,
+            rows=(_relimited(route.rows[0], amount),),
+        )
+        return Draft(posting)
+
+    while True:
+        try:
+            return (yield from _post(ledger, draft))
+        except BudgetExceeded as refusal:
+            # A slice spent what it was to return; a parent's no is for the caller.
+            if refusal.account != path:
+                raise
+
+
+def _relimited(row: Row, amount: Amount) -> Row:
+    """The next version of an account, with another ceiling in its specification."""
+    spec = row.spec
+    if amount.unit in row.slices:
+        spec = spec._replace(carved=_with(spec.carved, amount))
+    else:
+        spec = spec._replace(limits=_with(spec.limits, amount))
+    ceilings = _with(row.ceilings, amount)
+    return row._replace(version=row.version + 1, spec=spec, ceilings=ceilings)
+
+
+def _with(
+    limits: tuple[tuple[str, int], ...], amount: Amount
+) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted((dict(limits) | {amount.unit: amount.value}).items()))

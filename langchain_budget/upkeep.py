@@ -1,0 +1,74 @@
+"""The talks that close what is due: overdue holds, lapsed accounts, empty slices."""
+
+from __future__ import annotations
+
+from langchain_budget.books import Books
+from langchain_budget.core import moves, rules
+from langchain_budget.core.accounts import Row
+from langchain_budget.core.events import Closed, HoldExpired
+from langchain_budget.core.postings import Hold, Posting, Receipt, Refusal
+from langchain_budget.core.routes import Route
+from langchain_budget.stores._drive import Ask, Talk
+
+
+class Upkeep(Books):
+    """Books in which time passes, and accounts come to an end."""
+
+    def sweep(self) -> Talk[int]:
+        """Close holds and accounts past their time to live; how many there were."""
+        overdue: tuple[Hold, ...] = yield Ask("overdue")
+        for hold in overdue:
+            yield from self._expire(hold)
+        lapsed: tuple[Row, ...] = yield Ask("lapsed")
+        for row in lapsed:
+            yield from self.retire(row)
+        return len(overdue) + len(lapsed)
+
+    def retire(self, row: Row) -> Talk[None]:
+        """Close one account: no new holds; a slice returns what it has left."""
+        shut = row._replace(version=row.version + 1, closed=True)
+        seen = ((row.path, row.version),)
+        posting = Posting(self.new_id(), "close", row.path, seen=seen, rows=(shut,))
+        answer = yield from self.try_post(posting, Closed(account=row.path))
+        if isinstance(answer, Receipt) and row.slices:
+            yield from self._drain(row.path)
+
+    def drain_all(self, route: Route) -> Talk[None]:
+        """When a hold in a closed slice ends, what it leaves goes to the parent."""
+        for row in route.draining:
+            yield from self._drain(row.path)
+
+    def _expire(self, hold: Hold) -> Talk[None]:
+        route = yield from self.route(hold.account)
+        posting = rules.expire(hold, route)
+        answer = yield posting
+        if isinstance(answer, Refusal):
+            return
+        yield from self.drain_all(route)
+        event = HoldExpired(
+            account=hold.account,
+            seq=answer.seq,
+            hold=hold.id,
+            amounts=posting.note.amounts,
+            unconfirmed=posting.note.unconfirmed,
+        )
+        self.tell_of(answer, event)
+
+    def _drain(self, path: str) -> Talk[None]:
+        """Return what a slice has available to its parent."""
+        route = yield from self.route(path)
+        parent = yield from self.route(route.rows[1].path)
+        while True:
+            balances = yield Ask("balances", ((path,),))
+            left = {
+                key.unit: seen.available
+                for key, seen in balances.items()
+                if key.unit in route.rows[0].slices and (seen.available or 0) > 0
+            }
+            if not left:
+                return
+            deltas = moves.give_back(route, parent, left)
+            answer = yield Posting(self.new_id(), "return", path, deltas)
+            if isinstance(answer, Receipt):
+                return
+            # Less is left by now: a hold in it was settled at more than it held.
