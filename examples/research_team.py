@@ -30,12 +30,12 @@ class State(TypedDict, total=False):
     answer: str
 
 
-def plan(state: State) -> State:
+def plan(_: State) -> State:
     model.invoke("What should we look up next?")
     return {}
 
 
-def look_up(state: State) -> State:
+def look_up(_: State) -> State:
     return {"notes": [model.invoke("Look it up.").text]}
 
 
@@ -44,7 +44,7 @@ def write(state: State) -> State:
     return {"answer": f"written from {len(state['notes'])} notes"}
 
 
-def both(state: State) -> list[Send]:
+def both(_: State) -> list[Send]:
     return [Send("web", {}), Send("papers", {})]
 
 

@@ -30,11 +30,11 @@ class Upkeep(Books):
         seen = ((row.path, row.version),)
         posting = Posting(self.new_id(), "close", row.path, seen=seen, rows=(shut,))
         answer = yield from self.try_post(posting, Closed(account=row.path))
-        if isinstance(answer, Receipt) and row.slices:
-            yield from self._drain(row.path)
+        if isinstance(answer, Receipt):
+            yield from self.drain_all((yield from self.route(row.path)))
 
     def drain_all(self, route: Route) -> Talk[None]:
-        """When a hold in a closed slice ends, what it leaves goes to the parent."""
+        """What a hold or an account leaves in closed slices goes to the parent."""
         for row in route.draining:
             yield from self._drain(row.path)
 

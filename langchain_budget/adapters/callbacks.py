@@ -14,12 +14,13 @@ from langchain_budget.account import Account, below
 from langchain_budget.adapters.attribution import Caller, caller_of
 from langchain_budget.adapters.calls import CALLS, Booking
 from langchain_budget.adapters.context import enclosing, scope_now
-from langchain_budget.adapters.exits import plain_invoke
+from langchain_budget.adapters.exits import close_unheard, plain_invoke
 from langchain_budget.adapters.finder import Finder
 from langchain_budget.adapters.requests import Messages
 from langchain_budget.adapters.runs import Run
 from langchain_budget.adapters.steps import STEPS
 from langchain_budget.adapters.usage import usage_of
+from langchain_budget.errors import BudgetRefused
 from langchain_budget.ledger import Ledger
 
 Charged = tuple[Ledger, str]
@@ -76,9 +77,7 @@ class MeterHandler(BaseCallbackHandler):
         if event.get("event") == "content-block-delta":
             CALLS.token(run_id, _delta_tokens(event), None)
 
-    def on_llm_end(
-        self, response: LLMResult, *, run_id: UUID, **options: Any
-    ) -> None:
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **options: Any) -> None:
         """Settle at what the provider reported."""
         CALLS.end(run_id, response)
 
@@ -163,7 +162,11 @@ class MeterHandler(BaseCallbackHandler):
             labels["provider"], labels["model"] = request.model
             places = STEPS.places(ledger, account, parent)
             booking = Booking(ledger, places, request, labels, self._reserve_worst())
-            CALLS.begin(run_id, parent, booking, plain=plain)
+            try:
+                CALLS.begin(run_id, parent, booking, plain=plain)
+            except BudgetRefused:
+                close_unheard()
+                raise
 
     def _leave(self, run_id: UUID, error: BaseException | None) -> None:
         CALLS.leave(run_id, error)

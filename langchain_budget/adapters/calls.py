@@ -13,6 +13,7 @@ from langchain_core.outputs import LLMResult
 
 from langchain_budget.adapters import charges
 from langchain_budget.adapters.charges import Tariff
+from langchain_budget.adapters.clamp import fitted
 from langchain_budget.adapters.context import offers_now
 from langchain_budget.adapters.exits import may_have_cost, vetoed_run
 from langchain_budget.adapters.requests import Estimator, Request
@@ -183,10 +184,11 @@ class Calls:
         if is_cache_hit(getattr(generation, "message", None)):
             return charges.from_cache(usage, tariff, call.labels)
         estimator = self.estimator(ledger)
-        if usage is None:
+        if usage is None or not usage.total_input:
             text = getattr(generation, "text", "")
-            seen = max(call.seen, estimator.text(text, request.model))
-            return charges.estimated(request, seen, tariff, call.labels)
+            counted = max(call.seen, estimator.text(text, request.model))
+            output = usage.total_output if usage else counted
+            return charges.estimated(request, output, tariff, call.labels)
         estimator.learn(request.model, usage.total_output)
         return charges.reported(usage, tariff, call.labels)
 
@@ -225,24 +227,28 @@ class Calls:
 
 
 def _reserved(booking: Booking) -> Call:
+    ledger = booking.ledger
+    hold = ledger.run(first_open(booking.places, partial(_hold, booking)))
+    return Call(ledger, hold, booking.request, booking.labels)
+
+
+def _hold(booking: Booking, path: str) -> Talk[Hold]:
     ledger, request = booking.ledger, booking.request
+    if request.guessed and not booking.worst:
+        request = yield from fitted(ledger, request, path)
     price = ledger.prices.price_of(request.model)
     worst = charges.held(request, price, request.worst_output)
-    expected = (
-        worst
-        if booking.worst
-        else charges.held(request, price, request.output_tokens)
-    )
+    expected = worst
+    if not booking.worst and request.output_tokens != request.worst_output:
+        expected = charges.held(request, price, request.output_tokens)
     order = Order(
         expected,
-        worst if worst != expected else {},
+        worst if worst is not expected else {},
         started=True,
         labels=booking.labels,
         unpriced=price is None,
     )
-    reserve = partial(ledger.reserve, order=order)
-    hold = ledger.run(first_open(booking.places, reserve))
-    return Call(ledger, hold, request, booking.labels)
+    return (yield from ledger.reserve(path, order))
 
 
 def first_open(

@@ -79,7 +79,9 @@ def reported(usage: Usage, tariff: Tariff, labels: Mapping[str, str]) -> Charge:
     return Charge(amounts, basis, _labelled(labels, tariff))
 
 
-def from_cache(usage: Usage | None, tariff: Tariff, labels: Mapping[str, str]) -> Charge:
+def from_cache(
+    usage: Usage | None, tariff: Tariff, labels: Mapping[str, str]
+) -> Charge:
     """An answer out of a cache: nothing, and what it would have cost."""
     avoided = tariff.price.cost(usage) if tariff.price and usage else 0
     return Charge(

@@ -84,6 +84,23 @@ def hold_capped(
             clamp = shorter
 
 
+def fitted(ledger: Ledger, request: Request, path: str) -> Talk[Request]:
+    """
+    A guess at the answer that does not fit shrinks to what is left.
+
+    Otherwise the first call of a small budget would be refused for an answer that
+    nobody expects. Once a model has answered, its sizes are known.
+    """
+    price = ledger.prices.price_of(request.model)
+    left = yield from _left(ledger, path)
+    if _fits(request, price, left, request.output_tokens):
+        return request
+    longest = _longest(request, price, left, request.output_tokens)
+    if longest < SMALLEST_ANSWER * request.answers:
+        return request
+    return request._replace(output_tokens=longest)
+
+
 def clamp_of(request: Request, price: Price | None, left: Mapping[str, int]) -> Clamp:
     """
     The longest answer up to the request's own cap that *left* pays for.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from types import FrameType, TracebackType
 from typing import Final
 from uuid import UUID
@@ -85,3 +87,26 @@ def plain_invoke() -> bool:
         frame = frame.f_back
     home = frame.f_globals.get("__name__", "") if frame else ""
     return str(home).startswith("langchain_core.language_models")
+
+
+def close_unheard() -> None:
+    """
+    Close what the framework has prepared for handlers after ours.
+
+    Called before a refusal is raised on an event loop: the framework then drops
+    these coroutines, and Python would warn that nobody awaited them.
+    """
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # nobody hands them over
+    for _ in range(8):
+        if frame is None:
+            return
+        if frame.f_code.co_name in _STARTS and "inline_tasks" in frame.f_locals:
+            prepared = (frame.f_locals.get(name, ()) for name in _PREPARED)
+            for coroutine in chain.from_iterable(prepared):
+                if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                    coroutine.close()
+            return
+        frame = frame.f_back
+
+
+_PREPARED: Final = ("inline_tasks", "non_inline_tasks")

@@ -98,8 +98,8 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
 
     @property
     def name(self) -> str:
-        """Tells the budgets of one agent apart: one for each pool."""
-        return f"BudgetMiddleware[{self._base.partition('/')[0]}]"
+        """The same for all of one pool, so that an agent takes only one of them."""
+        return f"BudgetMiddleware[{id(self._ledger):x}]"
 
     def wrap_model_call(
         self,

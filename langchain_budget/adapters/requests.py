@@ -12,9 +12,6 @@ from langchain_core.messages import BaseMessage
 from langchain_budget.adapters.counting import RequestCounter
 from langchain_budget.pricing.prices import ModelRef
 
-LEARNED_FROM: Final = 8
-"""How many answers of a model must be known before their size is trusted."""
-
 LEARNED_SHARE: Final = 0.95
 """The share of the known answers that the learned size covers."""
 
@@ -38,6 +35,8 @@ class Request(NamedTuple):
     """Whether the user or the model's own maximum bounds what comes out."""
     answers: int = 1
     """How many answers are asked for at once; each has the cap to itself."""
+    guessed: bool = False
+    """Whether nothing at all is known of the size of the answer."""
 
 
 class Estimator:
@@ -52,6 +51,7 @@ class Estimator:
         self._expected = expected_output
         self._counter = RequestCounter()
         self._answers: dict[ModelRef, deque[int]] = {}
+        self._sizes: dict[ModelRef, int] = {}
 
     def size(
         self,
@@ -61,18 +61,25 @@ class Estimator:
     ) -> Request:
         """What a call holds: its input counted, its output capped or learned."""
         model = model_of(metadata, params)
-        tools = params.get("tools")
         cap = output_cap(model, metadata, params)
+        learned = self._sizes.get(model)
         answers = params.get("n") or 1
-        expected = cap if cap is not None else self._learned(model)
-        most = cap if cap is not None else profile_cap(model)
+        most = profile_cap(model) if cap is None else cap
+        expected = cap if cap is not None else learned or self._expected
+        counted = self._counter.count(
+            messages,
+            params.get("tools"),
+            model,
+            response_format=params.get("response_format"),
+        )
         return Request(
             model,
-            self._counter.count(messages, tools, model),
+            counted,
             expected * answers,
             max(most or 0, expected) * answers,
             most is not None,
             answers,
+            cap is None and learned is None,
         )
 
     def learn(self, model: ModelRef, output_tokens: int) -> None:
@@ -81,16 +88,12 @@ class Estimator:
         if kept is None:
             kept = self._answers.setdefault(model, deque(maxlen=LEARNED_KEPT))
         kept.append(output_tokens)
+        known = sorted(kept)
+        self._sizes[model] = known[min(len(known) - 1, int(len(known) * LEARNED_SHARE))]
 
     def text(self, text: str, model: ModelRef) -> int:
         """Tokens of a piece of text, never fewer than there are."""
         return self._counter.count([text], None, model) if text else 0
-
-    def _learned(self, model: ModelRef) -> int:
-        known = sorted(self._answers.get(model, ()))
-        if len(known) < LEARNED_FROM:
-            return self._expected
-        return known[min(len(known) - 1, int(len(known) * LEARNED_SHARE))]
 
 
 def model_of(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> ModelRef:

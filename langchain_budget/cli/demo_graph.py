@@ -1,29 +1,29 @@
 """
 The graph of `langchain-budget demo`: a supervisor and three workers on one pool.
 
-Nothing in the nodes speaks of money, but for `analyst`, which lives with a refusal,
-and the two that stand for an operator, `review` and `revive`. A handler in the
-config meters and limits everything else, in subgraphs, fan-outs and tools alike.
+A callback handler meters and limits every model call, in subgraphs, fan-outs and
+tools alike, so most nodes know nothing of money. Those that do are `analyst`, which
+lives with a refusal, and `review` and `revive`, which stand for an operator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import reduce
 from operator import add, or_
 from typing import Annotated, Any, Final, Literal, TypedDict
 
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import HumanMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import tool
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import START, StateGraph
 from langgraph.types import Command, Send
 
 from langchain_budget import (
-    Account,
     Amount,
+    BudgetCallbackHandler,
     BudgetMiddleware,
     BudgetPool,
     BudgetRefused,
@@ -31,46 +31,50 @@ from langchain_budget import (
 )
 
 MakeModel = Callable[[str, int], BaseChatModel]
-"""A model for an agent whose answers have at most so many tokens."""
+"""Makes a model for an agent; its answers have at most so many tokens."""
 
-SHARES: Final = {"supervisor": 7, "research": 20, "analysts": 6, "writer": 67}
-"""Hundredths of the pool's limit: too little for the analysts, on purpose."""
-
-QUESTION: Final = "How does a town choose where to build its next library?"
-TOPICS: Final = ("people", "land", "money", "transport", "schools")
-PLAN: Final = ("research", "analysts", "writer", "analysts", "writer")
-"""Who works when; the supervisor's model may prefer another order."""
+Node = Any
+"""A function of the state, or a graph: what `add_node` takes."""
 
 Next = Literal["research", "guard", "writer", "__end__"]
-DOORS: Final[Mapping[str, Next]] = {
+DOORS: Final[dict[str, Next]] = {
     "research": "research",
     "analysts": "guard",
     "writer": "writer",
 }
-"""Where each worker is reached."""
+"""The node at which each worker is reached."""
+
+SHARES: Final = {"supervisor": 7, "research": 26, "analysts": 6, "writer": 61}
+"""Hundredths of the pool's limit: too little for the analysts, on purpose."""
+
+PLAN: Final = ("research", "analysts", "writer", "analysts", "writer")
+"""Who works when, unless the supervisor's model prefers another order."""
+
+QUESTION: Final = "How does a town choose where to build its next library?"
+TOPICS: Final = ("people", "land", "money", "transport", "schools")
 
 
-class State(TypedDict):
-    """What the supervisor knows."""
+class Notes(TypedDict, total=False):
+    """What research reads and writes."""
 
-    notes: str
-    findings: Annotated[dict[str, str], or_]
-    draft: str
-    visits: Annotated[list[str], add]
-
-
-class Notes(TypedDict):
-    """What research works on."""
-
+    question: str
     facts: str
     notes: str
 
 
-class Findings(TypedDict):
-    """What the analysts share."""
+class Findings(TypedDict, total=False):
+    """What the analysts read and write together."""
 
     notes: str
     findings: Annotated[dict[str, str], or_]
+
+
+class State(Findings, total=False):
+    """What the team knows."""
+
+    question: str
+    draft: str
+    visits: Annotated[list[str], add]
 
 
 class Task(TypedDict):
@@ -87,40 +91,38 @@ def open_accounts(pool: BudgetPool, limit: Amount) -> None:
         pool.open(name, limit=cap, warn_at=["80%"])
 
 
-def build_graph(
-    pool: BudgetPool, make_model: MakeModel, unit: str = "usd"
-) -> Runnable[Any, Any]:
-    """Put the team together; whoever invokes it brings the callback handler."""
+def build_graph(pool: BudgetPool, make_model: MakeModel, unit: str) -> Node:
+    """Put the team together; *unit* is what the pool's accounts are limited in."""
     builder = StateGraph(State)
     builder.add_node("supervisor", supervisor(make_model("supervisor", 8)))
     builder.add_node("research", research(make_model("research", 80)))
-    builder.add_node(
-        "guard", budget_guard(pool, "analysts", then="analysts", otherwise="revive")
-    )
     builder.add_node("analysts", analysts(make_model("analysts", 40)))
-    builder.add_node("review", review(pool.account("analysts")))
-    builder.add_node("revive", revive(pool, unit))
     builder.add_node("writer", writer(pool, make_model))
+    builder.add_node("review", review(pool))
+    builder.add_node("revive", revive(pool, unit))
+    guard = budget_guard(pool, "analysts", then="analysts", otherwise="revive")
+    builder.add_node("guard", guard)
+
     builder.add_edge(START, "supervisor")
     builder.add_edge("research", "supervisor")
     builder.add_edge("analysts", "review")
     builder.add_edge("review", "supervisor")
     builder.add_edge("revive", "analysts")
     builder.add_edge("writer", "supervisor")
-    return builder.compile()
+    return builder.compile().with_config(callbacks=[BudgetCallbackHandler(pool)])
 
 
-def supervisor(model: BaseChatModel) -> Callable[[State], Command[Next]]:
-    """Ask the model who is next; what it says counts if it makes sense."""
+def supervisor(model: BaseChatModel) -> Node:
+    """Ask the model who is next; code decides when its answer makes no sense."""
 
     def supervise(state: State) -> Command[Next]:
         left = to_do(state)
         if not left:
-            return Command(goto=END)
+            return Command(goto="__end__")
         workers = list(dict.fromkeys(left))
-        system = "You lead a team. Answer with one name."
-        said = ask(model, system, f"Still to do: {', '.join(workers)}. Who is next?")
-        named = [worker for worker in workers if worker in said.lower()]
+        question = f"Still to do: {', '.join(workers)}. Who is next?"
+        said = ask(model, "You lead a team. Answer with one name.", question).lower()
+        named = [worker for worker in workers if worker in said]
         chosen = named[0] if len(named) == 1 else left[0]
         return Command(goto=DOORS[chosen], update={"visits": [chosen]})
 
@@ -128,44 +130,49 @@ def supervisor(model: BaseChatModel) -> Callable[[State], Command[Next]]:
 
 
 def to_do(state: State) -> list[str]:
-    """Tell what is left of the plan."""
+    """Tell what is left of the plan; nothing once a draft covers every topic."""
+    visits = state.get("visits", [])
+    if visits and visits[-1] == "writer" and not missing(state):
+        return []
     left = list(PLAN)
-    for visit in state["visits"]:
+    for visit in visits:
         left.remove(visit)
-    done = state.get("draft") and not missing(state)
-    return [] if done and state["visits"][-1] == "writer" else left
+    return left
 
 
-def research(model: BaseChatModel) -> Runnable[Any, Any]:
+def research(model: BaseChatModel) -> Node:
     """A subgraph of two nodes; both spend what the account "research" has."""
 
-    def gather(_: Notes) -> dict[str, str]:
-        return {"facts": ask(model, "You gather facts, briefly.", QUESTION)}
+    def gather(state: Notes) -> Notes:
+        return {"facts": ask(model, "Gather facts, briefly.", state["question"])}
 
-    def digest(state: Notes) -> dict[str, str]:
+    def digest(state: Notes) -> Notes:
         chunks = model.stream([("system", "Sum this up."), ("user", state["facts"])])
         return {"notes": reduce(add, chunks).text}
 
     builder = StateGraph(Notes)
-    builder.add_sequence([gather, digest])
+    builder.add_node("gather", gather)
+    builder.add_node("digest", digest)
     builder.add_edge(START, "gather")
+    builder.add_edge("gather", "digest")
     return builder.compile()
 
 
-def analysts(model: BaseChatModel) -> Runnable[Any, Any]:
+def analysts(model: BaseChatModel) -> Node:
     """One analyst for each topic that nobody has looked at, all at once."""
 
     def fan_out(state: Findings) -> list[Send]:
         notes = state.get("notes", "")
         return [Send("analyst", Task(topic=t, notes=notes)) for t in missing(state)]
 
-    def analyst(task: Task) -> dict[str, dict[str, str]]:
-        system = f"You are an analyst. In one sentence: what about {task['topic']}?"
+    def analyst(state: Task) -> Findings:
+        topic = state["topic"]
+        system = f"You are an analyst. In one sentence: what about the {topic}?"
         try:
-            found = ask(model, system, f"{QUESTION}\n{task['notes']}")
+            found = ask(model, system, f"{QUESTION}\n{state['notes']}")
         except BudgetRefused:
             return {}  # nothing was sent or spent; the topic waits for money
-        return {"findings": {task["topic"]: found}}
+        return {"findings": {topic: found}}
 
     builder = StateGraph(Findings)
     builder.add_node("analyst", analyst)
@@ -173,36 +180,37 @@ def analysts(model: BaseChatModel) -> Runnable[Any, Any]:
     return builder.compile()
 
 
-def missing(state: Findings | State) -> list[str]:
+def missing(state: Findings) -> list[str]:
     """Tell which topics nobody has looked at."""
     return [topic for topic in TOPICS if topic not in state.get("findings", {})]
 
 
-def review(account: Account) -> Callable[[State], None]:
-    """Freeze the analysts if money has kept them from finishing."""
+def review(pool: BudgetPool) -> Node:
+    """Freeze the analysts if a lack of money has kept them from finishing."""
 
     def look(state: State) -> None:
         if waiting := len(missing(state)):
-            account.freeze(f"{waiting} of {len(TOPICS)} topics wait for money")
+            reason = f"{waiting} of {len(TOPICS)} topics wait for money"
+            pool.account("analysts").freeze(reason)
 
     return look
 
 
-def revive(pool: BudgetPool, unit: str) -> Callable[[State], None]:
+def revive(pool: BudgetPool, unit: str) -> Node:
     """Move half of what research has left to the analysts, and thaw them."""
     rich, poor = pool.account("research"), pool.account("analysts")
 
-    def transfer(_: State) -> None:
+    def transfer(state: State) -> None:
         left = rich.balance(unit).available
         if left is not None and left.value > 1:
             rich.transfer(poor, Amount(unit, left.value // 2), reason="it is done")
-        poor.thaw()
+        poor.thaw(f"{len(missing(state))} topics can go on")
 
     return transfer
 
 
-def writer(pool: BudgetPool, make_model: MakeModel) -> Callable[[State], dict[str, Any]]:
-    """An agent with tools; its budget ends it gracefully, in mid-work if need be."""
+def writer(pool: BudgetPool, make_model: MakeModel) -> Node:
+    """An agent with tools; out of money, it ends with what it has."""
     editor = make_model("writer", 60)
 
     @tool
@@ -215,7 +223,7 @@ def writer(pool: BudgetPool, make_model: MakeModel) -> Callable[[State], dict[st
         """Have an editor polish a text."""
         return ask(editor, "You are an editor. Polish this.", text)
 
-    agent = create_agent(
+    agent: Runnable[Any, Any] = create_agent(
         make_model("writer", 80),
         [look_up, polish],
         name="writer",
@@ -223,10 +231,9 @@ def writer(pool: BudgetPool, make_model: MakeModel) -> Callable[[State], dict[st
         middleware=[BudgetMiddleware(pool, "writer", on_exceeded="end")],
     )
 
-    def write(state: State) -> dict[str, Any]:
-        findings = "\n".join(state.get("findings", {}).values())
-        order = f"{QUESTION}\n{findings}"
-        answer = agent.invoke({"messages": [("user", order)]})
+    def write(state: State) -> State:
+        order = "\n".join([QUESTION, *state.get("findings", {}).values()])
+        answer = agent.invoke({"messages": [HumanMessage(order)]})
         return {"draft": answer["messages"][-1].text}
 
     return write
@@ -234,5 +241,4 @@ def writer(pool: BudgetPool, make_model: MakeModel) -> Callable[[State], dict[st
 
 def ask(model: BaseChatModel, system: str, question: str) -> str:
     """One question, one answer."""
-    answer: BaseMessage = model.invoke([("system", system), ("user", question)])
-    return answer.text
+    return model.invoke([("system", system), ("user", question)]).text

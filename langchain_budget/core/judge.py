@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from langchain_budget.core.accounts import Row
 from langchain_budget.core.postings import (
@@ -15,7 +16,22 @@ from langchain_budget.core.postings import (
 )
 
 Rows = Mapping[str, Row]
-ReadBalance = Callable[[CounterKey], Balance]
+
+
+class Readable(Protocol):
+    """A balance, or a counter that a store goes on changing."""
+
+    @property
+    def granted(self) -> int | None: ...
+    @property
+    def held(self) -> int: ...
+    @property
+    def spent(self) -> int: ...
+    @property
+    def lent(self) -> int: ...
+
+
+ReadBalance = Callable[[CounterKey], Readable]
 
 
 def judge(posting: Posting, rows: Rows, balance: ReadBalance) -> Refusal | None:
@@ -27,7 +43,7 @@ def judge(posting: Posting, rows: Rows, balance: ReadBalance) -> Refusal | None:
     if refusal is None and unpriced:
         refusal = _refuse_unpriced(unpriced, balance)
     if refusal is None:
-        refusal = _refuse_deltas(deltas, balance)
+        refusal = refuse_deltas(deltas, balance)
     return refusal
 
 
@@ -62,13 +78,12 @@ def _refuse_unpriced(
     for key in unpriced:
         seen = balance(key)
         if seen.granted is not None:
-            return Refusal(Kind.UNPRICED, key.account, key.unit, balance=seen)
+            return Refusal(Kind.UNPRICED, key.account, key.unit, 0, _kept(seen))
     return None
 
 
-def _refuse_deltas(
-    deltas: tuple[Delta, ...], balance: ReadBalance
-) -> Refusal | None:
+def refuse_deltas(deltas: tuple[Delta, ...], balance: ReadBalance) -> Refusal | None:
+    """A reason in the balances: less is available than is wanted."""
     for keys, granted, held, spent, lent, guarded, _ in deltas:
         if not guarded:
             continue
@@ -77,15 +92,21 @@ def _refuse_deltas(
             seen = balance(key)
             # Reckoned in place: `seen.available` would take as long as all the rest.
             limit = seen.granted
-            if limit is not None and (
-                limit - seen.held - seen.spent - seen.lent < wanted
-            ):
+            if limit is None:
+                continue
+            if limit - seen.held - seen.spent - seen.lent < wanted:
                 return short(key, wanted, seen)
     return None
 
 
-def short(key: CounterKey, wanted: int, seen: Balance) -> Refusal:
+def short(key: CounterKey, wanted: int, seen: Readable) -> Refusal:
     """Too little is left; contended when open holds may yet free enough."""
-    free_when_quiet = (seen.available or 0) + seen.held
+    balance = _kept(seen)
+    free_when_quiet = (balance.available or 0) + balance.held
     kind = Kind.CONTENDED if free_when_quiet >= wanted else Kind.EXHAUSTED
-    return Refusal(kind, key.account, key.unit, wanted, seen)
+    return Refusal(kind, key.account, key.unit, wanted, balance)
+
+
+def _kept(seen: Readable) -> Balance:
+    """The balance as it is now: a store may show one that goes on changing."""
+    return Balance(seen.granted, seen.held, seen.spent, seen.lent)

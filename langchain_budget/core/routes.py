@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from langchain_budget.core.accounts import Row
 from langchain_budget.core.amounts import Vector
@@ -63,8 +64,7 @@ class Route:
 def _line(rows: Sequence[Row], unit: str) -> Line:
     walks = tuple(_walks(rows, unit))
     spills = tuple(
-        Spill(slice=walk[-1], payers=above)
-        for walk, above in zip(walks, walks[1:], strict=False)
+        Spill(slice=walk[-1], payers=above) for walk, above in pairwise(walks)
     )
     return walks[0], spills
 

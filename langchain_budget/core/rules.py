@@ -145,8 +145,8 @@ def opened(posting: Posting) -> Hold:
     _, _, account, deltas, _, asked, _, _, _, _ = posting
     assert type(asked) is OpenHold  # noqa: S101  # only reserves are passed
     hold_id, _, started, amounts, worst, labels = asked
-    fields = (hold_id, account, amounts, worst, deltas, started, 0.0, 0.0)
-    return new(Hold, (*fields, _OPEN, _NONE, NOTHING, labels))
+    fields = (hold_id, account, amounts, worst, deltas, started)
+    return new(Hold, (*fields, 0.0, 0.0, _OPEN, _NONE, NOTHING, labels))
 
 
 def closed(hold: Hold, charge: Charge | None) -> Hold:
@@ -154,7 +154,8 @@ def closed(hold: Hold, charge: Charge | None) -> Hold:
     if charge is None:
         return hold._replace(status=Status.RELEASED)
     amounts, basis, labels = charge
-    return new(Hold, (*hold[:8], _SETTLED, basis, amounts, labels))
+    # One slice and one sum: unpacking would go through a list.
+    return new(Hold, hold[:8] + (_SETTLED, basis, amounts, labels))  # noqa: RUF005
 
 
 def unconfirmed(hold: Hold, charge: Charge) -> Vector:

@@ -29,7 +29,7 @@ class AccountBalance:
         granted: What it may spend in all; `None` is unlimited.
         spent: What it and all below it have spent.
         held: What open holds set aside.
-        lent: What was carved out for children, what they spent of it included.
+        lent: What was carved out for children and they have not spent.
         available: What may still be held; `None` is unlimited.
         state: `active`, `exhausted`, `frozen` or `closed`.
     """

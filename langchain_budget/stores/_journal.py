@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from langchain_budget.core.amounts import Vector
 from langchain_budget.core.postings import (
     NOTHING,
     Basis,
@@ -50,44 +49,46 @@ WIDTH: Final = 6
 
 def opening(posting: Posting, at: float, moved: Moved) -> Line:
     """A hold was opened; this line is also what is kept of the hold."""
+    posting_id, kind, account, _, _, _, _, _, _, rows = posting
     asked: Any = posting.hold
     hold, ttl_seconds, started, amounts, worst, labels = asked
     deltas, spilled = moved
-    return (
+    head = (
         _OPENING,
         at,
-        posting.kind,
-        posting.id,
-        posting.account,
+        kind,
+        posting_id,
+        account,
         spilled,
-        posting.rows,
+        rows,
         hold,
         at + ttl_seconds,
         started,
         _flat(amounts),
         _flat(worst),
         _flat(labels),
-        *deltas,
     )
+    return head + deltas
 
 
 def closing(
     posting: Posting, at: float, moved: Moved, opened: Line, *, releases: bool
 ) -> Line:
     """The hold of *opened* was closed, or was closed before and charged anew."""
+    posting_id, kind, account, _, _, _, note, _, _, rows = posting
     asked: Any = posting.hold
     _, status, basis, charged, _ = asked
-    amounts, unconfirmed, known, labels, reason = posting.note
+    amounts, unconfirmed, known, labels, reason = note
     deltas, spilled = moved
     spent = _flat(charged)
-    return (
+    head = (
         _CLOSING,
         at,
-        posting.kind,
-        posting.id,
-        posting.account,
+        kind,
+        posting_id,
+        account,
         spilled,
-        posting.rows,
+        rows,
         opened,
         releases,
         status._value_,
@@ -98,8 +99,8 @@ def closing(
         known._value_,
         _flat(labels),
         reason,
-        *deltas,
     )
+    return head + deltas
 
 
 def other(posting: Posting, at: float, moved: Moved) -> Line:
@@ -173,7 +174,8 @@ def deltas(chains: Chains, flat: Flat) -> tuple[Delta, ...]:
     found = []
     for at in range(0, len(flat), WIDTH):
         counters, spill = chains[flat[at]]
-        found.append(Delta(counters, *flat[at + 1 : at + WIDTH], spill))
+        granted, held, spent, lent, guarded = flat[at + 1 : at + WIDTH]
+        found.append(Delta(counters, granted, held, spent, lent, guarded, spill))
     return tuple(found)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import operator
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 from langchain_core.runnables import Runnable, RunnableLambda
+from typing_extensions import TypedDict
 
 from langchain_budget import BudgetPool
 from langchain_budget.testing import FakeChatModel

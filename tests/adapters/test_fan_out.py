@@ -15,6 +15,7 @@ from langchain_budget import (
     Price,
     PriceTable,
     budget,
+    tokens,
     usd,
 )
 from langchain_budget.events import Event, Refused
@@ -115,3 +116,24 @@ async def test_an_async_batch_in_a_scope_admits_exactly_what_is_affordable(
         results = await rush.model.abatch(["Hi"] * fan_out, return_exceptions=True)
 
     rush.assert_exact(results)
+
+
+def test_an_uncapped_model_spends_a_small_budget_to_the_last_token() -> None:
+    pool = BudgetPool("acme", tokens(90))
+    model = FakeChatModel(replies=["Yes."], usage=(9, 6))
+    config: Any = {"callbacks": [BudgetCallbackHandler(pool)]}
+    for _ in range(6):
+        model.invoke("Hi", config)
+    with pytest.raises(BudgetExceeded):
+        model.invoke("Hi", config)
+
+    assert pool.balance("tokens").spent == tokens(90)
+
+
+def test_what_is_not_enough_for_a_small_answer_is_refused_at_once() -> None:
+    pool = BudgetPool("acme", tokens(40))
+    model = FakeChatModel(replies=["Yes."], usage=(9, 6))
+    with pytest.raises(BudgetExceeded):
+        model.invoke("Hi", {"callbacks": [BudgetCallbackHandler(pool)]})
+
+    assert model.total.calls == 0

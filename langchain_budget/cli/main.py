@@ -1,0 +1,16 @@
+"""Where the command `langchain-budget` starts; it needs nothing that is optional."""
+
+from __future__ import annotations
+
+import sys
+
+from langchain_budget.errors import MissingExtra
+
+
+def main() -> None:
+    """Run the command, or say which extra it lacks."""
+    try:
+        from langchain_budget.cli.app import app  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError as error:
+        sys.exit(f"langchain-budget: {MissingExtra('cli', error.name or 'click')}")
+    app()

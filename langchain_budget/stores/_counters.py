@@ -1,0 +1,71 @@
+"""The balances of the store in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from langchain_budget.core.accounts import Row
+from langchain_budget.core.amounts import LARGEST
+from langchain_budget.core.postings import Balance, Change, CounterKey, Delta, Effect
+
+
+class Counter:
+    """A balance that changes; it never leaves the store."""
+
+    __slots__ = ("granted", "held", "key", "lent", "spent")
+
+    def __init__(self, key: CounterKey, granted: int | None) -> None:
+        self.key = key
+        self.granted = granted
+        self.held = 0
+        self.spent = 0
+        self.lent = 0
+
+    @property
+    def available(self) -> int | None:
+        """What may still be held; `None` is unlimited."""
+        return self.balance().available
+
+    def balance(self) -> Balance:
+        """What this counter says now."""
+        return Balance(self.granted, self.held, self.spent, self.lent)
+
+
+class Counters(dict[CounterKey, Counter]):
+    """Each counter, made from its account's ceiling when it is first touched."""
+
+    def __init__(self, rows: dict[str, Row]) -> None:
+        super().__init__()
+        self._rows = rows
+        self._units: dict[str, list[str]] = {}
+
+    def __missing__(self, key: CounterKey) -> Counter:
+        row = self._rows.get(key.account)
+        counter = self[key] = Counter(key, row.ceiling(key.unit) if row else None)
+        self._units.setdefault(key.account, []).append(key.unit)
+        return counter
+
+    def of(self, account: str) -> list[Counter]:
+        """Every counter of an account, those of untouched limits included."""
+        row = self._rows.get(account)
+        limited = [unit for unit, _ in row.ceilings] if row else []
+        units = dict.fromkeys([*limited, *self._units.get(account, ())])
+        return [self[CounterKey(account, unit)] for unit in units]
+
+
+def change(
+    counters: Iterable[Counter], by: Delta | Effect, changes: list[Change]
+) -> None:
+    """Change each of *counters*; note each limit's use before and after."""
+    granted, held, spent, lent = by[1:5]
+    for counter in counters:
+        used = counter.spent + counter.lent
+        limit = before = counter.granted
+        if granted:
+            before = LARGEST if limit is None else limit
+            limit = counter.granted = (limit or 0) + granted
+        counter.held += held
+        counter.spent += spent
+        counter.lent += lent
+        if limit is not None and before is not None:
+            changes.append((counter.key, before, used, limit, used + spent + lent))

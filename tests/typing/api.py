@@ -1,0 +1,84 @@
+"""How users write it; type checkers read this file, nothing runs it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import assert_type
+
+from langchain_budget import (
+    Account,
+    Amount,
+    BudgetCallbackHandler,
+    BudgetMiddleware,
+    BudgetPool,
+    BudgetRefused,
+    Price,
+    PriceTable,
+    Report,
+    Reservation,
+    budget,
+    budget_guard,
+    meter,
+    tokens,
+    usd,
+)
+from langchain_budget.events import Event, Settled
+
+
+def heard(event: Event) -> None:
+    if isinstance(event, Settled):
+        assert_type(event.hold, str)
+
+
+def pools() -> None:
+    prices = PriceTable({"mine": Price.per_million(input="0.15", output=Decimal(1))})
+    pool = BudgetPool("acme", usd(10), tokens(1_000_000), prices=prices)
+    research = pool.open("research", limit=usd(3), warn_at=(0.5, "90%"))
+    assert_type(research, Account)
+    assert_type(research.open("web", share="30%"), Account)
+    assert_type(pool.report(), Report)
+    assert_type(pool.balance("tokens").available, Amount | None)
+    pool.subscribe(heard)()
+    research.transfer("writing", usd("0.10"), reason="done early", key="1")
+
+
+def reservations(pool: BudgetPool) -> None:
+    with pool.reserve(usd("0.10"), meter("images")(2)) as reservation:
+        assert_type(reservation, Reservation)
+        reservation.settle(usd("0.07"))
+    if not pool.can_afford(usd(1)):
+        pool.top_up(usd(1))
+
+
+async def twins(pool: BudgetPool) -> None:
+    async with await pool.areserve(usd("0.10")) as reservation:
+        await reservation.asettle(usd("0.07"))
+    assert_type(await pool.aopen("web"), Account)
+    assert_type(await pool.areport(), Report)
+
+
+def hooks(pool: BudgetPool) -> None:
+    BudgetCallbackHandler(pool, accounts={"planner": "research"}, reserve="worst")
+    BudgetMiddleware(pool, "research", on_exceeded="end")
+    budget_guard(pool, "research", then="work", otherwise=None, reserve=usd("0.10"))
+
+
+@budget(usd("0.50"))
+def ask(question: str) -> int:
+    return len(question)
+
+
+@budget(usd("0.50"))
+async def aask(question: str) -> int:
+    return len(question)
+
+
+async def scopes() -> None:
+    assert_type(ask("Why?"), int)
+    assert_type(await aask("Why?"), int)
+    try:
+        with budget(usd("0.50")) as b:
+            assert_type(b.wrap(ask)("Why?"), int)
+    except BudgetRefused as refusal:
+        assert_type(refusal.account, str)
+    assert_type(b.total_cost, Decimal)
