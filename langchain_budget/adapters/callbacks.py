@@ -13,7 +13,7 @@ from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResu
 from langchain_budget.account import Account, below
 from langchain_budget.adapters.attribution import Caller, caller_of
 from langchain_budget.adapters.calls import CALLS, Booking
-from langchain_budget.adapters.context import enclosing, scope_now
+from langchain_budget.adapters.context import innermost, scope_now
 from langchain_budget.adapters.exits import close_unheard, plain_invoke
 from langchain_budget.adapters.finder import Finder
 from langchain_budget.adapters.requests import Messages
@@ -228,9 +228,7 @@ class BudgetCallbackHandler(MeterHandler):
 
     def _charged(self, caller: Caller, parent: UUID | None) -> Iterable[Charged]:
         ledger = self.account.ledger
-        scopes = (each.account for each in enclosing(scope_now.get()))
-        inside = (each.path for each in scopes if each.ledger is ledger)
-        base = next(inside, self.account.path)
+        base = innermost(self.account)
         return [(ledger, self._finder.find(ledger, base, caller))]
 
     def _reserve_worst(self) -> bool:

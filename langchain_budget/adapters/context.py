@@ -8,6 +8,7 @@ from typing import Protocol
 
 from langchain_budget.account import Account
 from langchain_budget.adapters.requests import Request
+from langchain_budget.core.accounts import SEPARATOR
 from langchain_budget.core.postings import Hold
 from langchain_budget.ledger import Ledger
 
@@ -67,3 +68,15 @@ def enclosing(scope: OpenScope | None) -> Iterator[OpenScope]:
         if not scope.lost:
             yield scope
         scope = scope.outer
+
+
+def innermost(account: Account) -> str:
+    """
+    The path where what is charged to *account* goes, inside the scopes that are open.
+
+    An open scope on the same books goes first, unless *account* lies below it.
+    """
+    scopes = (each.account for each in enclosing(scope_now.get()))
+    scope = next((each for each in scopes if each.ledger is account.ledger), account)
+    below = (account.path + SEPARATOR).startswith(scope.path + SEPARATOR)
+    return account.path if below else scope.path

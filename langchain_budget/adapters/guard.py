@@ -15,6 +15,7 @@ from langgraph.types import Command
 
 from langchain_budget.account import Account, Limits, below, several
 from langchain_budget.adapters.attribution import Caller
+from langchain_budget.adapters.context import innermost
 from langchain_budget.adapters.finder import finder_of
 from langchain_budget.adapters.steps import STEPS, Place, Reserved, graph_of
 from langchain_budget.core.accounts import join, spec_of
@@ -94,7 +95,7 @@ class BudgetGuard(Runnable[Any, Command[str]]):
         """Raises when it is not affordable anywhere that the step may draw on."""
         ledger = self._account.ledger
         worker = Caller((self._then,), "", self._then)
-        account = finder_of(ledger).find(ledger, self._account.path, worker)
+        account = finder_of(ledger).find(ledger, innermost(self._account), worker)
         parent = getattr(config.get("callbacks"), "parent_run_id", None)
         *reserved, last = STEPS.places(ledger, account, parent)
         for path in reserved:

@@ -19,7 +19,13 @@ from langchain_budget.adapters.agent_requests import size_of
 from langchain_budget.adapters.attribution import caller_of
 from langchain_budget.adapters.calls import CALLS, first_open
 from langchain_budget.adapters.clamp import Capped, hold_capped
-from langchain_budget.adapters.context import Offer, OpenScope, offers_now, scope_now
+from langchain_budget.adapters.context import (
+    Offer,
+    OpenScope,
+    innermost,
+    offers_now,
+    scope_now,
+)
 from langchain_budget.adapters.extra import (
     AgentMiddleware,
     ModelRequest,
@@ -91,10 +97,11 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
             msg = f"on_exceeded={on_exceeded!r}: choose one of {', '.join(_CHOICES)}"
             raise ValueError(msg)
         self._ledger = pool.ledger
-        self._base = pool.path if account is None else below(account, pool.path)
+        path = pool.path if account is None else below(account, pool.path)
+        self._account = Account(pool.ledger, path)
         self._named = account is not None
         self._ends = on_exceeded == "end"
-        self._ledger.run(self._ledger.route(self._base))
+        self._ledger.run(self._ledger.route(path))
 
     @property
     def name(self) -> str:
@@ -156,7 +163,7 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
     def _admit(self, request: ModelRequest[Any]) -> Talk[_ModelCall]:
         """Hold the most that the call can cost after its answer was capped."""
         ledger, metadata = self._ledger, _metadata()
-        account = self._account(metadata)
+        account = self._charged(metadata)
         size = size_of(request, CALLS.estimator(ledger))
         labels = _labels(metadata, model=size.model.model, provider=size.model.provider)
         places = STEPS.places(ledger, account, _run())
@@ -167,16 +174,16 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
     def _count(self, request: ToolCallRequest) -> Talk[None]:
         ledger, metadata = self._ledger, _metadata()
         labels = _labels(metadata, tool=str(request.tool_call.get("name", "")))
-        places = STEPS.places(ledger, self._account(metadata), _run())
+        places = STEPS.places(ledger, self._charged(metadata), _run())
         order = Order({TOOL_CALLS: 1}, labels=labels)
         hold = yield from first_open(places, partial(ledger.reserve, order=order))
         yield from ledger.close(Closing(hold, charges.counted(hold.amounts, labels)))
 
-    def _account(self, metadata: Mapping[str, Any]) -> str:
+    def _charged(self, metadata: Mapping[str, Any]) -> str:
+        base = innermost(self._account)
         if self._named:
-            return self._base
-        caller = caller_of(metadata)
-        return finder_of(self._ledger).find(self._ledger, self._base, caller)
+            return base
+        return finder_of(self._ledger).find(self._ledger, base, caller_of(metadata))
 
     def _end(self, refusal: BudgetRefused) -> AIMessage:
         if not self._ends:

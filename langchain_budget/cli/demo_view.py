@@ -189,7 +189,7 @@ def cells(sums: Sums) -> list[str]:
     amounts = sums.amounts
     units = (CALLS, INPUT_TOKENS, OUTPUT_TOKENS)
     counts = [f"{amounts.get(unit, 0):,}" for unit in units]
-    priced = not sums.unpriced and USD in amounts or not amounts.get(CALLS)
+    priced = (not sums.unpriced and USD in amounts) or not amounts.get(CALLS)
     cost = amount(USD, amounts.get(USD, 0)) if priced else "unknown"
     return [*counts, cost]
 

@@ -65,8 +65,8 @@ def opening(posting: Posting, at: float, moved: Moved) -> Line:
         at + ttl_seconds,
         started,
         _flat(amounts),
-        _flat(worst),
-        _flat(labels),
+        _flat(worst) if worst else (),
+        _flat(labels) if labels else (),
     )
     return head + deltas
 
@@ -95,9 +95,9 @@ def closing(
         basis._value_,
         spent,
         spent if amounts is charged else _flat(amounts),
-        _flat(unconfirmed),
+        _flat(unconfirmed) if unconfirmed else (),
         known._value_,
-        _flat(labels),
+        _flat(labels) if labels else (),
         reason,
     )
     return head + deltas
@@ -207,8 +207,8 @@ _READERS: Final = (_read_opening, _read_closing, _read_other)
 
 
 def _flat(mapping: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The keys, then the values."""
-    return (*mapping, *mapping.values()) if mapping else ()
+    """The keys, then the values. A call for nothing is saved where most are empty."""
+    return (*mapping, *mapping.values())
 
 
 def _mapping(flat: tuple[Any, ...]) -> Mapping[str, Any]:

@@ -111,7 +111,9 @@ class Tables:
         changes: list[Change] = []
         line = journal.opening(posting, now, self._move(posting, changes))
         self.open[hold_id] = line
-        self._soonest = min(self._soonest, journal.expires_at(line))
+        deadline = journal.expires_at(line)
+        if deadline < self._soonest:  # noqa: PLR1730  # `min` takes four times as long
+            self._soonest = deadline
         return self._write(posting, line, changes)
 
     def _reopen(self, posting: Posting, hold_id: str) -> Receipt | Refusal:

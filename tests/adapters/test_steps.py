@@ -255,6 +255,21 @@ def test_it_comes_out_of_the_account_that_the_step_is_charged_to(
     assert member.balance("calls").spent == calls(2)
 
 
+def test_inside_a_scope_it_comes_out_of_what_the_scope_may_spend(
+    pool: BudgetPool, model: FakeChatModel
+) -> None:
+    steps = Steps(pool)
+    guard = budget_guard(pool, then="work", otherwise=END, reserve=calls(2))
+    graph = chain(guard, asks(model, "work", times=2))
+    with budget(pool), budget(calls(3)) as scope:
+        graph.invoke(START_LOG)
+        assert graph.invoke(START_LOG) == {"log": []}
+
+    assert steps.opened[0].startswith(scope.account.path)
+    assert scope.successful_requests == 2
+    assert_quiet(pool, model)
+
+
 def test_what_cannot_be_reserved_leads_to_the_other_way(
     pool: BudgetPool, model: FakeChatModel
 ) -> None:
@@ -456,7 +471,9 @@ def test_a_deferred_step_has_it_when_its_time_comes(
     builder.add_node("work", asks(model, "work"), defer=True)
     builder.add_node("first", notes("first"))
     builder.add_node("second", notes("second"))
-    builder.add_edge(START, "guard").add_edge(START, "first").add_edge("first", "second")
+    builder.add_edge(START, "guard").add_edge(START, "first").add_edge(
+        "first", "second"
+    )
     log = builder.compile().invoke(START_LOG, metered(pool))
     steps.give_back()
 

@@ -107,29 +107,6 @@ async def test_a_lowered_slice_returns_what_it_has_left(
     assert pool.balance().available == usd(7)
 
 
-async def test_a_slice_that_spends_while_it_is_lowered_returns_what_is_left_then(
-    pool: BudgetPool, store: MemoryStore
-) -> None:
-    """The overlap is forced: the charge comes between the look and the change."""
-    web = pool.open("web", carve=usd(6))
-    hold = web.reserve(usd(1))
-    balances, looks = store.balances, 0
-
-    def look(accounts: Any) -> Any:
-        nonlocal looks
-        looks += 1
-        seen = balances(accounts)
-        if looks == 1:
-            hold.settle(usd(4))
-        return seen
-
-    store.balances = look  # type: ignore[method-assign]  # stands between two steps
-    web.set_limit(usd(0))
-
-    assert web.balance().granted == usd(4)
-    assert pool.balance().available == usd(6)
-
-
 @pytest.mark.parametrize("limit", [usd(1) - usd(2), 5, 0.5, None])
 async def test_a_limit_to_set_is_an_amount_of_nothing_or_more(
     pool: BudgetPool, store: MemoryStore, limit: Any, do: Do

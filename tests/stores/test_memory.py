@@ -12,6 +12,7 @@ from langchain_budget import (
     BudgetError,
     BudgetPool,
     BudgetRefused,
+    PriceUnknown,
     tokens,
     usd,
 )
@@ -252,22 +253,48 @@ def test_the_oldest_ids_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> 
     assert_quiet(store)
 
 
-def test_an_account_that_changed_is_looked_at_again() -> None:
+def test_what_an_account_was_when_it_was_asked_does_not_admit_once_it_changed() -> None:
+    store = MemoryStore()
+    pool = pool_of(store)
+    admit = tuple((row.path, row.version) for row in store.below(ROOT))
+    assert isinstance(
+        store.post(reserve_posting("a", 1)._replace(admit=admit)), Receipt
+    )
+    pool.freeze("audit")
+
+    with unchanged(store):
+        answer = store.post(reserve_posting("b", 1)._replace(admit=admit))
+
+    assert isinstance(answer, Refusal)
+    assert (answer.kind, answer.account) == (Kind.STALE, ROOT)
+
+
+def test_a_call_without_a_price_is_refused_where_one_with_a_price_was_admitted() -> (
+    None
+):
     store = MemoryStore()
     pool = pool_of(store)
     hold_of(pool, 1)
 
-    pool.freeze("audit")
+    with unchanged(store), pytest.raises(PriceUnknown):
+        pool.ledger.run(pool.ledger.reserve(CHILD, Order({"tokens": 1}, unpriced=True)))
 
-    with pytest.raises(BudgetRefused, match="audit"):
-        hold_of(pool, 1)
-    pool.thaw()
-    hold_of(pool, 1)
-    (row,) = store.rows([ROOT]).values()
-    old = reserve_posting("old", 1)._replace(admit=((ROOT, row.version - 1),))
-    stale = store.post(old)
-    assert isinstance(stale, Refusal)
-    assert stale.kind is Kind.STALE
+
+def test_a_reported_charge_takes_the_place_of_an_estimated_one() -> None:
+    store = MemoryStore()
+    pool = pool_of(store)
+    hold = hold_of(pool, 9)
+    pool.ledger.run(pool.ledger.settle(hold, Charge({"usd": 5}, Basis.ESTIMATED)))
+
+    pool.ledger.run(pool.ledger.settle(hold, Charge({"usd": 7})))
+
+    superseded = store.hold(hold.id)
+    entry = store.journal()[-1]
+    assert superseded is not None
+    assert superseded.charged == {"usd": 7}
+    assert entry.note.amounts == {"usd": 2}
+    assert entry.released == ()
+    assert_quiet(store)
 
 
 def test_a_counter_is_made_from_the_ceiling_of_its_account() -> None:

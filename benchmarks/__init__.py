@@ -1,0 +1,1 @@
+"""Ratios of this library to what it stands beside, measured in one run."""
