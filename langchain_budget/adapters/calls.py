@@ -188,7 +188,7 @@ class Calls:
             text = getattr(generation, "text", "")
             counted = max(call.seen, estimator.text(text, request.model))
             output = usage.total_output if usage else counted
-            return charges.estimated(request, output, tariff, call.labels)
+            return charges.estimated(request, output, tariff, call.labels, whole=True)
         estimator.learn(request.model, usage.total_output)
         return charges.reported(usage, tariff, call.labels)
 

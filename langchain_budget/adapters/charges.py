@@ -90,11 +90,20 @@ def from_cache(
 
 
 def estimated(
-    request: Request, seen: int, tariff: Tariff, labels: Mapping[str, str]
+    request: Request,
+    seen: int,
+    tariff: Tariff,
+    labels: Mapping[str, str],
+    *,
+    whole: bool = False,
 ) -> Charge:
-    """A charge that nobody reported: the input, and the output that was seen."""
+    """
+    A charge that nobody reported: the input, and the output that was seen.
+
+    When that is *whole*, nothing beyond it is in doubt.
+    """
     amounts = held(request, tariff.price, seen)
-    return Charge(amounts, Basis.ESTIMATED, _labelled(labels, tariff))
+    return Charge(amounts, Basis.ESTIMATED, _labelled(labels, tariff), whole)
 
 
 def counted(amounts: Vector, labels: Mapping[str, str]) -> Charge:

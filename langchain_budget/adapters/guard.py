@@ -177,8 +177,8 @@ def budget_guard(  # noqa: PLR0913  # each is a question of its own
     >>> _ = builder.add_node("guard", budget_guard(pool, then="work", otherwise=END))
     >>> _ = builder.add_node("work", lambda state: {"done": True})
     >>> _ = builder.add_edge(START, "guard")
-    >>> print(builder.compile().invoke({"question": "Why?"}))
-    None
+    >>> builder.compile().invoke({"question": "Why?"})
+    {'question': 'Why?'}
     """
     target = pool
     if account is not None:

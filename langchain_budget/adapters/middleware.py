@@ -33,8 +33,8 @@ from langchain_budget.adapters.extra import (
     ToolCallRequest,
 )
 from langchain_budget.adapters.finder import finder_of
+from langchain_budget.adapters.hook import enter, leave
 from langchain_budget.adapters.requests import Request
-from langchain_budget.adapters.scope import enter, leave
 from langchain_budget.adapters.steps import STEPS
 from langchain_budget.core.rules import Order
 from langchain_budget.errors import BudgetRefused
@@ -82,7 +82,7 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
     >>> agent = create_agent(model, middleware=[BudgetMiddleware(pool)])
     >>> answer = agent.invoke({"messages": [("user", "Hi")]})
     >>> print(pool.balance("tokens").spent, "of", model.calls[0].max_tokens)
-    15 tokens of 93
+    15 tokens of 91
     """
 
     def __init__(

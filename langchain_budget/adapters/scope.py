@@ -5,29 +5,18 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Coroutine, Iterable
-from contextvars import ContextVar, Token, copy_context
-from decimal import Decimal
+from collections.abc import Callable, Coroutine
+from contextvars import Token, copy_context
 from typing import Any, ParamSpec, Self, TypeVar, cast
-from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.tracers.context import register_configure_hook
-
-from langchain_budget.account import Account, Affordability
-from langchain_budget.adapters.attribution import Caller
-from langchain_budget.adapters.callbacks import Charged, MeterHandler
-from langchain_budget.adapters.calls import CALLS
+from langchain_budget.account import Account
 from langchain_budget.adapters.context import OpenScope, enclosing, scope_now
-from langchain_budget.adapters.finder import finder_of
-from langchain_budget.adapters.steps import STEPS
-from langchain_budget.core import amounts as units
+from langchain_budget.adapters.hook import enter, leave
+from langchain_budget.adapters.readings import Readings
 from langchain_budget.core.amounts import Amount
 from langchain_budget.errors import BudgetError
-from langchain_budget.ledger import Ledger
 from langchain_budget.pool import BudgetPool
 from langchain_budget.pricing.prices import PriceBook
-from langchain_budget.reports.report import AccountBalance, Report
 
 _Params = ParamSpec("_Params")
 _Returned = TypeVar("_Returned")
@@ -39,7 +28,7 @@ class ScopeClosed(BudgetError, RuntimeError):
     """A scope was entered twice, or used before it was entered."""
 
 
-class Scope:
+class Scope(Readings):
     """
     A budget for a block of code or for each call of a function; see `budget`.
 
@@ -153,65 +142,9 @@ class Scope:
 
         return carried
 
-    def open(self, name: str, **options: Any) -> Account:
-        """A child account, as `Account.open`: for an agent or node of that name."""
-        return self.account.open(name, **options)
-
-    def can_afford(self, *wanted: Amount) -> Affordability:
-        """Whether *wanted* could be reserved at this moment; advice only."""
-        return self.account.can_afford(*wanted)
-
-    def balance(self, unit: str = units.USD) -> AccountBalance:
-        """What this budget has of *unit*."""
-        return self.account.balance(unit)
-
-    def report(self) -> Report:
-        """Balances and spending by agent and node."""
-        return self.account.report()
-
-    @property
-    def total_tokens(self) -> int:
-        """Tokens used, input and output together."""
-        return self._spent(units.TOKENS)
-
-    @property
-    def prompt_tokens(self) -> int:
-        """Input tokens used, cached ones included."""
-        return self._spent(units.INPUT_TOKENS)
-
-    @property
-    def completion_tokens(self) -> int:
-        """Output tokens used, reasoning included."""
-        return self._spent(units.OUTPUT_TOKENS)
-
-    @property
-    def successful_requests(self) -> int:
-        """Model calls that were charged."""
-        return self._spent(units.CALLS)
-
-    @property
-    def total_cost(self) -> Decimal:
-        """Dollars spent, exact."""
-        return Decimal(self._spent(units.USD)) / units.NANOS
-
-    @property
-    def usage_metadata(self) -> dict[str, dict[str, int]]:
-        """Input, output and total tokens by model."""
-        names = (units.INPUT_TOKENS, units.OUTPUT_TOKENS)
-        return {
-            model: {name: line.amounts.get(name, 0) for name in names}
-            | {"total_tokens": line.amounts.get(units.TOKENS, 0)}
-            for (model,), line in self.report().by("model").items()
-        }
-
-    def __str__(self) -> str:
-        return str(self.report())
-
-    def _repr_html_(self) -> str:
-        return self.report()._repr_html_()
-
-    def _spent(self, unit: str) -> int:
-        return self.report().spent(unit).value
+    def __repr__(self) -> str:
+        begun = repr(self._account.path) if self._account else "not begun"
+        return f"<budget {begun}>"
 
     def _fresh(self) -> Scope:
         return Scope(*self._limits, name=self._name, prices=self._prices)
@@ -267,57 +200,3 @@ def budget(
         msg = "give limits, or one account: an account has limits of its own"
         raise TypeError(msg)
     return Scope(*limits, name=name, prices=prices)
-
-
-class ScopeHandler(MeterHandler):
-    """The one handler of all scopes; a call is charged to the innermost open one."""
-
-    @property
-    def run_inline(self) -> bool:  # type: ignore[override]  # the base has a constant
-        """Whether it may run on the event loop: when the store does not block."""
-        scopes = enclosing(scope_now.get())
-        blocking = any(each.account.ledger.store.blocking for each in scopes)
-        return not (blocking or STEPS.blocking)
-
-    def _charged(self, caller: Caller, parent: UUID | None) -> Iterable[Charged]:
-        scope = scope_now.get() or next(
-            (run.scope for _, run in CALLS.runs.above(parent) if run.scope), None
-        )
-        innermost: dict[Ledger, Account] = {}
-        for each in enclosing(scope):
-            innermost.setdefault(each.account.ledger, each.account)
-        return [
-            (ledger, finder_of(ledger).find(ledger, account.path, caller))
-            for ledger, account in innermost.items()
-        ]
-
-
-def enter(scope: OpenScope) -> Token[Any]:
-    """From here on, in this context, calls are charged to *scope*."""
-    return scope_now.set(scope)
-
-
-def leave(token: Token[Any]) -> bool:
-    """Undo `enter`; false in another context than that one, which still has it."""
-    try:
-        scope_now.reset(token)
-    except ValueError:
-        return False
-    return True
-
-
-class _Hook:
-    """
-    What the framework asks at the start of every run for a handler to add.
-
-    Inside a scope there is one, and everywhere while a guard may reserve: its
-    reservation is found, and given back, by following runs.
-    """
-
-    def get(self) -> BaseCallbackHandler | None:
-        return _HANDLER if scope_now.get() is not None or STEPS else None
-
-
-_HANDLER = ScopeHandler()
-_hook = cast("ContextVar[BaseCallbackHandler | None]", _Hook())
-register_configure_hook(_hook, inheritable=True)

@@ -31,7 +31,7 @@ from langchain_budget.pricing.prices import ModelRef
 from langchain_budget.pricing.usage import Usage
 from langchain_budget.testing import ScriptedServer
 
-TYPICAL: Final = Usage(input=100, output=40)
+TYPICAL: Final = Usage(input=80, output=24)
 """About what one call of an analyst uses."""
 
 CALLS_WORTH: Final = 42

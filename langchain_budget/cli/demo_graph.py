@@ -94,9 +94,9 @@ def open_accounts(pool: BudgetPool, limit: Amount) -> None:
 def build_graph(pool: BudgetPool, make_model: MakeModel, unit: str) -> Node:
     """Put the team together; *unit* is what the pool's accounts are limited in."""
     builder = StateGraph(State)
-    builder.add_node("supervisor", supervisor(make_model("supervisor", 8)))
-    builder.add_node("research", research(make_model("research", 80)))
-    builder.add_node("analysts", analysts(make_model("analysts", 40)))
+    builder.add_node("supervisor", supervisor(make_model("supervisor", 6)))
+    builder.add_node("research", research(make_model("research", 40)))
+    builder.add_node("analysts", analysts(make_model("analysts", 24)))
     builder.add_node("writer", writer(pool, make_model))
     builder.add_node("review", review(pool))
     builder.add_node("revive", revive(pool, unit))
@@ -211,7 +211,7 @@ def revive(pool: BudgetPool, unit: str) -> Node:
 
 def writer(pool: BudgetPool, make_model: MakeModel) -> Node:
     """An agent with tools; out of money, it ends with what it has."""
-    editor = make_model("writer", 60)
+    editor = make_model("writer", 32)
 
     @tool
     def look_up(topic: str) -> str:
@@ -224,7 +224,7 @@ def writer(pool: BudgetPool, make_model: MakeModel) -> Node:
         return ask(editor, "You are an editor. Polish this.", text)
 
     agent: Runnable[Any, Any] = create_agent(
-        make_model("writer", 80),
+        make_model("writer", 48),
         [look_up, polish],
         name="writer",
         system_prompt="You are a writer. Look up, draft, have it polished.",

@@ -13,4 +13,4 @@ def main() -> None:
         from langchain_budget.cli.app import app  # noqa: PLC0415  # an extra
     except ModuleNotFoundError as error:
         sys.exit(f"langchain-budget: {MissingExtra('cli', error.name or 'click')}")
-    app()
+    app(prog_name="langchain-budget")

@@ -67,6 +67,8 @@ class Charge(NamedTuple):
     amounts: Vector
     basis: Basis = Basis.REPORTED
     labels: Mapping[str, str] = NO_LABELS
+    whole: bool = False
+    """Whether an estimate covers all that came out, so that nothing is in doubt."""
 
 
 def reserve(
@@ -153,14 +155,14 @@ def closed(hold: Hold, charge: Charge | None) -> Hold:
     """The hold after it was settled, or released when there is no charge."""
     if charge is None:
         return hold._replace(status=Status.RELEASED)
-    amounts, basis, labels = charge
+    amounts, basis, labels, _ = charge
     # One slice and one sum: unpacking would go through a list.
     return new(Hold, hold[:8] + (_SETTLED, basis, amounts, labels))  # noqa: RUF005
 
 
 def unconfirmed(hold: Hold, charge: Charge) -> Vector:
     """What an estimated charge may be short of."""
-    if charge.basis is not _ESTIMATED:
+    if charge.basis is not _ESTIMATED or charge.whole:
         return NOTHING
     return beyond(hold, charge.amounts)
 
@@ -175,8 +177,8 @@ def beyond(hold: Hold, charged: Vector) -> dict[str, int]:
 def _close(
     hold: Hold, kind: str, status: Status, charge: Charge, deltas: tuple[Delta, ...]
 ) -> Posting:
-    amounts, basis, labels = charge
-    short = beyond(hold, amounts) if basis is _ESTIMATED else NOTHING
+    amounts, basis, labels, _ = charge
+    short = unconfirmed(hold, charge) if basis is _ESTIMATED else NOTHING
     asked = new(CloseHold, (hold[0], status, basis, amounts, FRESH))
     note = new(Note, (amounts, short, basis, labels, ""))
     posting_id, account = f"{hold[0]}:{kind}", hold[1]

@@ -241,3 +241,4 @@ def test_usage_that_is_missing_is_estimated_and_never_zero(
     assert_quiet(pool)
     assert estimated(pool) == 1
     assert pool.report().spent("output_tokens").value >= 8
+    assert not any(pool.report().total.unconfirmed.values())

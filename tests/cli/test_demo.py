@@ -14,12 +14,13 @@ from tests import real_model
 from tests.cli.conftest import Ran, Run
 
 
+@pytest.fixture(scope="module", params=["1", "2"])
+def ran(run: Run, request: pytest.FixtureRequest) -> Ran:
+    return run("demo", "--plain", "--seed", request.param)
+
+
 class TestByItself:
     """With a server of its own, which needs no key and no network."""
-
-    @pytest.fixture(scope="class", params=["1", "2"])
-    def ran(self, run: Run, request: pytest.FixtureRequest) -> Ran:
-        return run("demo", "--plain", "--seed", request.param)
 
     def test_succeeds_and_complains_of_nothing(self, ran: Ran) -> None:
         assert ran.code == 0

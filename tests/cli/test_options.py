@@ -55,10 +55,10 @@ def test_a_server_that_is_not_there_is_named() -> None:
 
 @pytest.mark.parametrize("option", ["--version", "--help"])
 def test_tells_its_name(option: str) -> None:
-    ran = CliRunner().invoke(app, [option])
+    ran = CliRunner().invoke(app, [option], prog_name="langchain-budget")
 
     assert ran.exit_code == 0
-    assert "budget" in ran.output.lower()
+    assert "langchain-budget" in ran.output
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""The one handler of all scopes, and how the framework is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextvars import ContextVar, Token
+from typing import Any, cast
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.tracers.context import register_configure_hook
+
+from langchain_budget.account import Account
+from langchain_budget.adapters.attribution import Caller
+from langchain_budget.adapters.callbacks import Charged, MeterHandler
+from langchain_budget.adapters.calls import CALLS
+from langchain_budget.adapters.context import OpenScope, enclosing, scope_now
+from langchain_budget.adapters.finder import finder_of
+from langchain_budget.adapters.steps import STEPS
+from langchain_budget.ledger import Ledger
+
+
+class ScopeHandler(MeterHandler):
+    """The one handler of all scopes; a call is charged to the innermost open one."""
+
+    @property
+    def run_inline(self) -> bool:  # type: ignore[override]  # the base has a constant
+        """Whether it may run on the event loop: when the store does not block."""
+        scopes = enclosing(scope_now.get())
+        blocking = any(each.account.ledger.store.blocking for each in scopes)
+        return not (blocking or STEPS.blocking)
+
+    def _charged(self, caller: Caller, parent: UUID | None) -> Iterable[Charged]:
+        scope = scope_now.get() or next(
+            (run.scope for _, run in CALLS.runs.above(parent) if run.scope), None
+        )
+        innermost: dict[Ledger, Account] = {}
+        for each in enclosing(scope):
+            innermost.setdefault(each.account.ledger, each.account)
+        return [
+            (ledger, finder_of(ledger).find(ledger, account.path, caller))
+            for ledger, account in innermost.items()
+        ]
+
+
+def enter(scope: OpenScope) -> Token[Any]:
+    """From here on, in this context, calls are charged to *scope*."""
+    return scope_now.set(scope)
+
+
+def leave(token: Token[Any]) -> bool:
+    """Undo `enter`; false in another context than that one, which still has it."""
+    try:
+        scope_now.reset(token)
+    except ValueError:
+        return False
+    return True
+
+
+class _Hook:
+    """
+    What the framework asks at the start of every run for a handler to add.
+
+    Inside a scope there is one, and everywhere while a guard may reserve: its
+    reservation is found, and given back, by following runs.
+    """
+
+    def get(self) -> BaseCallbackHandler | None:
+        return _HANDLER if scope_now.get() is not None or STEPS else None
+
+
+_HANDLER = ScopeHandler()
+_hook = cast("ContextVar[BaseCallbackHandler | None]", _Hook())
+register_configure_hook(_hook, inheritable=True)
