@@ -20,13 +20,14 @@ class Route:
     it as lent. Frozen flags bind all the way up.
     """
 
-    __slots__ = ("_lines", "account", "admit", "draining", "rows")
+    __slots__ = ("_limited", "_lines", "account", "admit", "draining", "rows")
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = tuple(rows)
         self.account = rows[0].path
         self.admit = tuple((row.path, row.version) for row in rows)
         self.draining = tuple(row for row in rows if row.closed and row.slices)
+        self._limited = frozenset(unit for row in rows for unit, _ in row.ceilings)
         self._lines: dict[str, Line] = {}
 
     def line(self, unit: str) -> Line:
@@ -41,9 +42,16 @@ class Route:
         return self.line(unit)[0]
 
     def held(self, amounts: Vector) -> tuple[Delta, ...]:
-        """Guarded deltas that set *amounts* aside, and know where an overrun goes."""
+        """
+        Guarded deltas that set *amounts* aside, and know where an overrun goes.
+
+        A unit that nothing on the route limits is not held, only spent: there is
+        nothing to guard. A first limit on it makes a new version of its account.
+        """
         deltas = []
         for unit, value in amounts.items():
+            if unit not in self._limited:
+                continue
             keys, spill = self._lines.get(unit) or self.line(unit)
             deltas.append(new(Delta, (keys, 0, value, 0, 0, True, spill)))
         return tuple(deltas)
