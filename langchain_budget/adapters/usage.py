@@ -113,6 +113,21 @@ def _anthropic(told: Raw) -> Raw:
 
 
 def _usage(told: Raw) -> Usage | None:
+    return _without_details(told) or _with_details(told)
+
+
+def _without_details(told: Raw) -> Usage | None:
+    """The plain case, at a tenth of the time; `None` where there is more to it."""
+    into, out = told.get("input_tokens"), told.get("output_tokens")
+    if told.get("input_token_details") or told.get("output_token_details"):
+        return None
+    if type(into) is not int or type(out) is not int or into < 1 or out < 0:
+        return None
+    total = told.get("total_tokens")
+    return Usage(into, output=out) if total is None or total == into + out else None
+
+
+def _with_details(told: Raw) -> Usage | None:
     total_in = _count(told.get("input_tokens"))
     total_out = _count(told.get("output_tokens"))
     if total_in is None or total_out is None:
