@@ -54,27 +54,15 @@ QUESTION: Final = "How does a town choose where to build its next library?"
 TOPICS: Final = ("people", "land", "money", "transport", "schools")
 
 
-class Notes(TypedDict, total=False):
-    """What research reads and writes."""
+class State(TypedDict, total=False):
+    """What the team knows; the subgraphs share it."""
 
     question: str
     facts: str
     notes: str
-
-
-class Findings(TypedDict, total=False):
-    """What the analysts read and write together."""
-
-    notes: str
     findings: Annotated[dict[str, str], or_]
-
-
-class State(Findings, total=False):
-    """What the team knows."""
-
-    question: str
     draft: str
-    visits: Annotated[list[str], add]
+    visits: list[str]
 
 
 class Task(TypedDict):
@@ -116,7 +104,8 @@ def supervisor(model: BaseChatModel) -> Node:
     """Ask the model who is next; code decides when its answer makes no sense."""
 
     def supervise(state: State) -> Command[Next]:
-        left = to_do(state)
+        visits = state.get("visits", [])
+        left = to_do(state, visits)
         if not left:
             return Command(goto="__end__")
         workers = list(dict.fromkeys(left))
@@ -124,15 +113,14 @@ def supervisor(model: BaseChatModel) -> Node:
         said = ask(model, "You lead a team. Answer with one name.", question).lower()
         named = [worker for worker in workers if worker in said]
         chosen = named[0] if len(named) == 1 else left[0]
-        return Command(goto=DOORS[chosen], update={"visits": [chosen]})
+        return Command(goto=DOORS[chosen], update={"visits": [*visits, chosen]})
 
     return supervise
 
 
-def to_do(state: State) -> list[str]:
+def to_do(state: State, visits: list[str]) -> list[str]:
     """Tell what is left of the plan; nothing once a draft covers every topic."""
-    visits = state.get("visits", [])
-    if visits and visits[-1] == "writer" and not missing(state):
+    if visits[-1:] == ["writer"] and not missing(state):
         return []
     left = list(PLAN)
     for visit in visits:
@@ -143,14 +131,14 @@ def to_do(state: State) -> list[str]:
 def research(model: BaseChatModel) -> Node:
     """A subgraph of two nodes; both spend what the account "research" has."""
 
-    def gather(state: Notes) -> Notes:
+    def gather(state: State) -> State:
         return {"facts": ask(model, "Gather facts, briefly.", state["question"])}
 
-    def digest(state: Notes) -> Notes:
+    def digest(state: State) -> State:
         chunks = model.stream([("system", "Sum this up."), ("user", state["facts"])])
         return {"notes": reduce(add, chunks).text}
 
-    builder = StateGraph(Notes)
+    builder = StateGraph(State)
     builder.add_node("gather", gather)
     builder.add_node("digest", digest)
     builder.add_edge(START, "gather")
@@ -161,11 +149,11 @@ def research(model: BaseChatModel) -> Node:
 def analysts(model: BaseChatModel) -> Node:
     """One analyst for each topic that nobody has looked at, all at once."""
 
-    def fan_out(state: Findings) -> list[Send]:
+    def fan_out(state: State) -> list[Send]:
         notes = state.get("notes", "")
         return [Send("analyst", Task(topic=t, notes=notes)) for t in missing(state)]
 
-    def analyst(state: Task) -> Findings:
+    def analyst(state: Task) -> State:
         topic = state["topic"]
         system = f"You are an analyst. In one sentence: what about the {topic}?"
         try:
@@ -174,13 +162,13 @@ def analysts(model: BaseChatModel) -> Node:
             return {}  # nothing was sent or spent; the topic waits for money
         return {"findings": {topic: found}}
 
-    builder = StateGraph(Findings)
+    builder = StateGraph(State)
     builder.add_node("analyst", analyst)
     builder.add_conditional_edges(START, fan_out, ["analyst"])
     return builder.compile()
 
 
-def missing(state: Findings) -> list[str]:
+def missing(state: State) -> list[str]:
     """Tell which topics nobody has looked at."""
     return [topic for topic in TOPICS if topic not in state.get("findings", {})]
 

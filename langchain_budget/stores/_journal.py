@@ -2,8 +2,8 @@
 How the store in memory keeps its journal: flat tuples, opened out when read.
 
 The garbage collector walks over all that is kept again and again, but it lets go of
-a plain tuple in which there are only strings, numbers and such tuples. Keeping the
-objects that the port speaks of made a reserve and settle take three times as long.
+a plain tuple in which there are only strings, numbers and such tuples. Where the
+postings were kept as they came as well, calls took half as long again.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -68,7 +67,3 @@ def read(terminal: int) -> Iterator[bytes]:
             yield data
     except OSError:
         return
-
-
-if sys.platform == "win32":
-    pytest.skip("no pseudo-terminals", allow_module_level=True)

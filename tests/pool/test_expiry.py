@@ -23,9 +23,11 @@ def start(account: Account, dollars: int, worst: int = 0) -> Hold:
     return ledger.run(ledger.reserve(account.path, order))
 
 
-def settle(account: Account, hold: Hold, dollars: int) -> Hold:
+def settle(
+    account: Account, hold: Hold, dollars: int, basis: Basis = Basis.REPORTED
+) -> Hold:
     ledger = account.ledger
-    charge = Charge({"usd": dollars * NANOS}, Basis.REPORTED)
+    charge = Charge({"usd": dollars * NANOS}, basis)
     return ledger.run(ledger.settle(hold, charge))
 
 
@@ -42,6 +44,7 @@ async def test_a_hold_that_never_started_is_given_back(
     hold = await do(pool.reserve, usd(10))
     await do(hold.release)
     assert pool.balance().spent == usd(0)
+    assert pool.report().lines == {}
     assert_quiet(store)
 
 
@@ -95,6 +98,20 @@ def test_a_late_settle_takes_the_place_of_the_estimate_once(
     assert sum(isinstance(each, Settled) for each in events) == 1
     assert [entry.kind for entry in store.journal()][-1] == "supersede"
     assert_quiet(store)
+
+
+def test_a_late_charge_without_a_price_is_told_as_such(
+    pool: BudgetPool, clock: StillClock
+) -> None:
+    hold = start(pool, 3)
+    clock.advance(60)
+    pool.report()
+
+    settle(pool, hold, 0, Basis.UNKNOWN)
+
+    total = pool.report().total
+    assert (total.unpriced, total.estimated) == (1, 0)
+    assert str(pool).endswith("1 without a price")
 
 
 async def test_a_late_settle_of_a_reservation_is_booked(

@@ -136,6 +136,21 @@ def test_a_slice_that_closes_while_a_hold_settles_leaves_nothing_behind(
     assert_quiet(stop)
 
 
+def test_a_slice_that_closes_while_another_process_settles_leaves_nothing_behind(
+    pool: BudgetPool, stop: InterruptedStore
+) -> None:
+    """It knows nothing of the closing, so what its hold leaves is not its business."""
+    elsewhere = BudgetPool("acme", usd(10), store=stop)
+    web = pool.open("web", carve=usd(5))
+    hold = elsewhere.account("web").reserve(usd(2))
+    stop.before["return"] = lambda: hold.settle(usd(4))
+
+    web.close()
+
+    assert pool.balance().available == usd(6)
+    assert_quiet(stop)
+
+
 def test_a_lowered_slice_that_spends_meanwhile_returns_what_is_left_then(
     pool: BudgetPool, stop: InterruptedStore
 ) -> None:
