@@ -111,9 +111,9 @@ class Ledger(Upkeep):
         path = hold.account
         route = self._routes.get(path) or (yield from self.route(path))
         answer: Receipt | Refusal | Hold = yield rules.settle(hold, charge, route)
-        if type(answer) is Refusal:
+        if isinstance(answer, Refusal):
             answer = yield from self._supersede(answer, charge, route)
-        if not isinstance(answer, Receipt):
+        if isinstance(answer, Hold):
             return answer
         if self._routes.get(path) is not route:
             # Accounts changed meanwhile: one that this hold is in may have closed.

@@ -42,7 +42,7 @@ def serve() -> Iterator[str]:
     params.port = 0
     params.n_ctx = 4096
     params.n_parallel = 2
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 2
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.sampling.temp = 0.0
     params.sampling.seed = 42
     params.endpoint_metrics = True

@@ -44,16 +44,6 @@ class Row(NamedTuple):
     closed: bool = False
     expires_at: float | None = None
 
-    @property
-    def parent(self) -> str | None:
-        """The path of the enclosing account, `None` for a root."""
-        return parent_of(self.path)
-
-    @property
-    def blocked(self) -> bool:
-        """Whether new holds are refused, whatever is left."""
-        return self.closed or bool(self.frozen)
-
     def ceiling(self, unit: str) -> int | None:
         """What *unit* was limited to when the account was opened."""
         for name, value in self.ceilings:

@@ -44,7 +44,7 @@ def html_table(title: str, heads: Sequence[str], rows: Rows) -> str:
 def _numeric(rows: Rows, column: int) -> bool:
     """Whether every filled cell of a column starts like a number."""
     filled = [row[column] for row in rows if row[column]]
-    starts = ("$", "-", "unlimited", *"0123456789")
+    starts = ("$", "-", "unknown", "unlimited", *"0123456789")
     return bool(filled) and all(cell.startswith(starts) for cell in filled)
 
 

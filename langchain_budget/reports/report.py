@@ -138,7 +138,14 @@ def _counted(whole: Line) -> tuple[str, ...]:
 
 def _cells(line: Line, units: tuple[str, ...]) -> tuple[str, ...]:
     counts = [f"{line.amounts.get(unit, 0):,}" for unit in units]
-    return (*counts, show(USD, line.amounts.get(USD, 0)), notes(line))
+    return (*counts, _cost(line), notes(line))
+
+
+def _cost(line: Line) -> str:
+    """Dollars, if any of them are known."""
+    if line.unpriced and USD not in line.amounts:
+        return "unknown"
+    return show(USD, line.amounts.get(USD, 0))
 
 
 def notes(line: Line) -> str:

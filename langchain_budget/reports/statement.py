@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from langchain_budget.core.accounts import SEPARATOR
-from langchain_budget.core.amounts import Vector
+from langchain_budget.core.amounts import CALLS, USD, Vector
 from langchain_budget.core.faults import InvalidName
-from langchain_budget.core.postings import Basis, Entry
+from langchain_budget.core.postings import Basis, Entry, Note
 
 UNATTRIBUTED: Final = "unattributed"
 """What stands in for an agent or node that nobody named."""
@@ -48,7 +48,7 @@ class Line:
         gather(self.unconfirmed, note.unconfirmed)
         self.estimated += note.basis is Basis.ESTIMATED
         self.estimated -= note.reason == Basis.ESTIMATED
-        self.unpriced += note.basis is Basis.UNKNOWN
+        self.unpriced += _is_unpriced(note)
         if "avoided_usd" in note.labels:
             self.cached += 1
             gather(self.avoided, {"usd": int(note.labels["avoided_usd"] or 0)})
@@ -121,6 +121,14 @@ def by(lines: Mapping[LineKey, Line], *fields: str) -> dict[tuple[str, ...], Lin
         label = tuple(str(getattr(key, each)) for each in fields)
         groups.setdefault(label, Line()).merge(line)
     return dict(sorted(groups.items()))
+
+
+def _is_unpriced(note: Note) -> bool:
+    """Whether a model call is charged whose dollars nobody knows."""
+    calls = note.amounts.get(CALLS)
+    if calls is None:
+        return note.basis is Basis.UNKNOWN
+    return calls > 0 and USD not in note.amounts
 
 
 def _key(entry: Entry) -> LineKey:

@@ -95,6 +95,14 @@ def test_all_that_it_needs_must_be_there() -> None:
     assert run("invoke", graph, START_LOG) == {"log": ["rest"]}
 
 
+def test_every_limit_above_the_account_must_have_something_left() -> None:
+    pool = BudgetPool("acme", calls(0))
+    pool.open("team", limit=usd(1))
+    graph = two_ways(budget_guard(pool, "team", then="work", otherwise="rest"))
+
+    assert run("invoke", graph, START_LOG) == {"log": ["rest"]}
+
+
 def test_a_frozen_account_affords_nothing() -> None:
     pool = BudgetPool("acme", usd(1))
     graph = two_ways(budget_guard(pool, then="work", otherwise="rest"))

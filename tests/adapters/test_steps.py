@@ -446,19 +446,65 @@ def test_branches_that_were_sent_reserve_each_for_itself(
 def test_a_task_of_the_same_node_that_was_sent_has_no_part_in_it(
     pool: BudgetPool, model: FakeChatModel
 ) -> None:
-    """The guard leads to `work`, and something else sends `work` on its own."""
-    steps = Steps(pool, greedy=True)
+    """The guard leads to `work`, and something else sends `work` before that."""
+    steps, came = Steps(pool, greedy=True), list[str]()
+
+    def work(state: Log) -> None:
+        model.invoke("Hi")
+        came.extend(state["log"])
+
     builder = StateGraph(Log)
     builder.add_node("guard", budget_guard(pool, then="work", reserve=calls(1)))
-    builder.add_node("plan", notes("plan"))
-    builder.add_node("work", asks(model, "work"))
+    builder.add_node("plan", notes("led"))
+    builder.add_node("work", work)
     builder.add_edge(START, "guard").add_edge(START, "plan")
-    builder.add_conditional_edges("plan", lambda _: [Send("work", START_LOG)], ["work"])
+    sent = Send("work", {"log": ["sent"]})
+    builder.add_conditional_edges("plan", lambda _: [sent], ["work"])
     with pytest.raises(BudgetExceeded):
-        builder.compile().invoke(START_LOG, metered(pool))
+        builder.compile().invoke(START_LOG, metered(pool, max_concurrency=1))
     steps.give_back()
 
-    assert model.total.calls == 1
+    assert came == ["led"]
+    assert_quiet(pool, model)
+
+
+def test_a_task_of_the_same_node_beside_the_guard_has_no_part_in_it(
+    pool: BudgetPool,
+) -> None:
+    """It starts after the guard has reserved, but in the same step."""
+    lent: list[int] = []
+
+    def work(_: Log) -> None:
+        lent.append(pool.balance("calls").lent.value)
+
+    builder = StateGraph(Log)
+    builder.add_node("guard", budget_guard(pool, then="work", reserve=calls(4)))
+    builder.add_node("work", work)
+    builder.add_edge(START, "guard").add_edge(START, "work")
+    builder.compile().invoke(START_LOG, metered(pool, max_concurrency=1))
+
+    assert lent == [4, 4]
+
+
+def test_a_guard_that_was_refused_may_reserve_later(
+    pool: BudgetPool, model: FakeChatModel
+) -> None:
+    steps, kept = Steps(pool), pool.reserve(calls(9))
+
+    def waits(_: Log) -> Log:
+        kept.release()
+        return {"log": ["waited"]}
+
+    guard = budget_guard(pool, then="work", otherwise="wait", reserve=calls(2))
+    builder = StateGraph(Log)
+    builder.add_node("guard", guard)
+    builder.add_node("wait", waits)
+    builder.add_node("work", asks(model, "work"))
+    builder.add_edge(START, "guard").add_edge("wait", "guard")
+    log = builder.compile().invoke(START_LOG, metered(pool))
+
+    assert log == {"log": ["waited", "work", "Yes."]}
+    assert len(steps.opened) == 1
     assert_quiet(pool, model)
 
 
@@ -482,7 +528,7 @@ def test_a_deferred_step_has_it_when_its_time_comes(
 
 
 def test_two_guards_of_one_step_reserve_both(model: FakeChatModel) -> None:
-    one, other = BudgetPool("one", calls(5)), BudgetPool("other", calls(5))
+    one, other = BudgetPool("acme", calls(5)), BudgetPool("acme", calls(5))
     heard = Steps(one, greedy=True), Steps(other, greedy=True)
     builder = StateGraph(Log)
     for name, pool in (("first", one), ("second", other)):
@@ -496,6 +542,36 @@ def test_two_guards_of_one_step_reserve_both(model: FakeChatModel) -> None:
 
     assert_quiet(one, model)
     assert_quiet(other, model)
+
+
+def test_two_guards_of_one_pool_reserve_both(
+    pool: BudgetPool, model: FakeChatModel
+) -> None:
+    steps = Steps(pool)
+    builder = StateGraph(Log)
+    for name in ("first", "second"):
+        pool.open(name)
+        builder.add_node(name, budget_guard(pool, name, then="work", reserve=calls(1)))
+        builder.add_edge(START, name)
+    builder.add_node("work", asks(model, "work", times=2))
+    builder.compile().invoke(START_LOG, metered(pool))
+
+    assert len(steps.opened) == 2
+    assert_quiet(pool, model)
+
+
+@pytest.mark.parametrize(("needs", "log"), [(6, ["work", "Yes."]), (11, [])])
+def test_a_guard_inside_a_reserved_step_may_need_more_than_that(
+    needs: int, log: list[str], pool: BudgetPool, model: FakeChatModel
+) -> None:
+    inner = chain(
+        budget_guard(pool, then="work", otherwise=END, needs=calls(needs)),
+        asks(model, "work"),
+    )
+    graph = chain(budget_guard(pool, then="work", reserve=calls(2)), inner)
+
+    assert graph.invoke(START_LOG, metered(pool)) == {"log": log}
+    assert_quiet(pool, model)
 
 
 @pytest.mark.parametrize("way", WAYS)

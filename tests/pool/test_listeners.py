@@ -58,7 +58,8 @@ async def test_listeners_are_told_in_the_order_they_came(
 
 async def test_whoever_unsubscribes_hears_no_more(pool: BudgetPool, do: Do) -> None:
     heard: list[Event] = []
-    keep, stop = pool.subscribe(heard.append), pool.subscribe(heard.append)
+    listener = heard.append
+    keep, stop = pool.subscribe(listener), pool.subscribe(listener)
 
     stop()
     await do(pool.reserve, usd(1))

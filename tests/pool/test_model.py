@@ -63,9 +63,7 @@ class Budgets(RuleBasedStateMachine):
         kind=st.sampled_from([SHARED, SLICE]),
         granted=st.none() | dollars,
     )
-    def open(
-        self, parent: tuple[Account, Node], kind: str, granted: int | None
-    ) -> object:
+    def open(self, parent: tuple[Account, Node], kind: str, granted: int | None) -> Any:
         account, node = parent
         name = f"a{len(self.naive.nodes)}"
         if granted is None:
@@ -82,7 +80,7 @@ class Budgets(RuleBasedStateMachine):
         return done or multiple()
 
     @rule(target=holds, where=accounts, amount=dollars)
-    def reserve(self, where: tuple[Account, Node], amount: int) -> object:
+    def reserve(self, where: tuple[Account, Node], amount: int) -> Any:
         account, node = where
         afforded = bool(account.can_afford(usd(amount)))
         until = int(self.clock()) + LIFE_SECONDS

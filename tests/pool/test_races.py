@@ -1,5 +1,6 @@
 """Two things at once; the overlap is forced, never hoped for."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -74,6 +75,17 @@ def test_a_freeze_that_comes_first_refuses(
         pool.reserve(usd(1))
 
     assert_quiet(stop)
+
+
+def test_a_freeze_of_what_has_changed_meanwhile_is_a_freeze(
+    pool: BudgetPool, stop: InterruptedStore
+) -> None:
+    stop.before["freeze"] = lambda: pool.set_limit(usd(20))
+
+    pool.freeze()
+
+    assert pool.balance().state == "frozen"
+    assert pool.balance().granted == usd(20)
 
 
 def test_a_change_that_does_not_matter_refuses_nobody(
@@ -175,3 +187,40 @@ def test_a_raised_slice_gets_nothing_that_was_spent_meanwhile(
 
     assert refused.value.account == "acme"
     assert_books_add_up(stop)
+
+
+async def cancel_when_stuck(task: asyncio.Task[None], stop: InterruptedStore) -> None:
+    await stop.reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    stop.stuck.clear()
+
+
+async def test_a_charge_whose_task_is_cancelled_is_booked_all_the_same(
+    pool: BudgetPool, stop: InterruptedStore
+) -> None:
+    hold = await pool.areserve(usd(4))
+    stop.stuck.add("settle")
+    task = asyncio.create_task(hold.asettle(usd(3)))
+
+    await cancel_when_stuck(task, stop)
+
+    assert (await pool.abalance()).spent == usd(3)
+    assert_quiet(stop)
+
+
+async def test_a_hold_whose_task_is_cancelled_is_given_back(
+    pool: BudgetPool, stop: InterruptedStore
+) -> None:
+    """The store may have taken it: the answer alone was lost."""
+    stop.stuck.add("reserve")
+
+    async def reserve() -> None:
+        await pool.areserve(usd(4))
+
+    await cancel_when_stuck(asyncio.create_task(reserve()), stop)
+
+    assert (await pool.abalance()).available == usd(10)
+    assert not pool.ledger.late
+    assert_quiet(stop)

@@ -277,7 +277,7 @@ def trees(draw: st.DrawFn) -> BudgetPool:
         parent = draw(st.sampled_from(accounts))
         kind = draw(st.sampled_from(["shared", "limit", "carve", "carve"]))
         amount = usd(draw(st.integers(1, 9)))
-        options = {} if kind == "shared" else {kind: amount}
+        options: dict[str, Any] = {} if kind == "shared" else {kind: amount}
         try:
             accounts.append(parent.open(f"a{number}", **options))
         except BudgetExceeded:
