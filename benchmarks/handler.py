@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from benchmarks.measure import Ratio, ratio
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
+from benchmarks.measure import Effort, Ratio, ratio
 from langchain_budget import (
     BudgetCallbackHandler,
     BudgetPool,
@@ -68,16 +68,14 @@ def rows(rounds: int) -> list[Ratio]:
         lambda: fake.invoke("Hi", ours),
         lambda: fake.invoke("Hi", noop),
         "<= 1.10",
-        rounds=rounds,
-        calls=CALLS,
+        Effort(rounds, CALLS),
     )
     their_own = ratio(
         "  LangChain's usage handler on invoke / no-op handler",
         lambda: fake.invoke("Hi", usage),
         lambda: fake.invoke("Hi", noop),
         "",
-        rounds=rounds,
-        calls=CALLS,
+        Effort(rounds, CALLS),
     )
     return [
         sync,
@@ -103,8 +101,7 @@ def _async_row(fake: FakeChatModel, ours: Any, noop: Any, rounds: int) -> Ratio:
             batch(ours),
             batch(noop),
             "<= 1.10",
-            rounds=rounds,
-            calls=1,
+            Effort(rounds, 1),
         )
     return row._replace(ours=row.ours / CALLS, theirs=row.theirs / CALLS)
 
@@ -116,8 +113,7 @@ def _scopes_row(fake: FakeChatModel, rounds: int) -> Ratio:
         lambda: fake.invoke("Hi"),
         lambda: fake.invoke("Hi"),
         "",
-        rounds=rounds,
-        calls=CALLS,
+        Effort(rounds, CALLS),
     )
     for _ in range(1_000):
         with budget():
@@ -127,8 +123,7 @@ def _scopes_row(fake: FakeChatModel, rounds: int) -> Ratio:
         lambda: fake.invoke("Hi"),
         lambda: fake.invoke("Hi"),
         "<= 1.05",
-        rounds=rounds,
-        calls=CALLS,
+        Effort(rounds, CALLS),
     )
     return after._replace(theirs=min(before.ours, before.theirs))
 
@@ -146,15 +141,13 @@ def _history_rows(rounds: int) -> list[Ratio]:
         lambda: fake.invoke([*history, HumanMessage("And now?")], ours),
         lambda: fake.invoke([*history, HumanMessage("And now?")], noop),
         "new messages only",
-        rounds=rounds,
-        calls=10,
+        Effort(rounds, 10),
     )
     fresh = ratio(
         "  the same history never seen before / seen before",
         lambda: fake.invoke([each.model_copy() for each in history], ours),
         lambda: fake.invoke([*history, HumanMessage("And now?")], ours),
         "",
-        rounds=max(1, rounds // 4),
-        calls=3,
+        Effort(max(1, rounds // 4), 3),
     )
     return [known, fresh]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import threading
 
-from benchmarks.measure import Ratio, ratio
+from benchmarks.measure import Effort, Ratio, ratio
 from langchain_budget import BudgetPool, usd
 from langchain_budget.core.rules import Charge, Order
 
@@ -64,4 +64,4 @@ def rows(rounds: int) -> list[Ratio]:
         bare.settle(bare.reserve())
 
     what = "reserve + settle, 3 levels, memory store / lock and dict"
-    return [ratio(what, ours, theirs, "<= 4", rounds=rounds * 3, calls=500)]
+    return [ratio(what, ours, theirs, "<= 4", Effort(rounds * 3, 500))]

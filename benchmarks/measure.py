@@ -15,6 +15,13 @@ from typing import NamedTuple
 Step = Callable[[], object]
 
 
+class Effort(NamedTuple):
+    """How many rounds, and how many calls in each."""
+
+    rounds: int
+    calls: int
+
+
 class Ratio(NamedTuple):
     """One row of the table."""
 
@@ -30,10 +37,9 @@ class Ratio(NamedTuple):
         return self.ours / self.theirs
 
 
-def ratio(
-    what: str, ours: Step, theirs: Step, aim: str, *, rounds: int, calls: int
-) -> Ratio:
-    """Time *ours* and *theirs* in turn; seconds a call, best of *rounds*."""
+def ratio(what: str, ours: Step, theirs: Step, aim: str, effort: Effort) -> Ratio:
+    """Time *ours* and *theirs* in turn; microseconds a call, of the best round."""
+    rounds, calls = effort
     best = [float("inf"), float("inf")]
     for step in (ours, theirs):
         _time(step, calls)
