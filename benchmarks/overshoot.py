@@ -26,20 +26,19 @@ class Row(NamedTuple):
     affordable: int
     admitted: int
     over_admitted: int
+    spent: int
+    """Of the limit, in percent."""
 
 
 def table() -> str:
     """All fan-outs, threads and tasks."""
-    lines = [
-        f"{'way':<8} {'fan-out':>8} {'affordable':>11} {'admitted':>9} {'over':>5}"
+    rows = [
+        row
+        for fan_out in FAN_OUTS
+        for row in (_threads(fan_out), asyncio.run(_tasks(fan_out)))
     ]
-    for fan_out in FAN_OUTS:
-        for row in (_threads(fan_out), asyncio.run(_tasks(fan_out))):
-            lines.append(
-                f"{row.way:<8} {row.fan_out:>8} {row.affordable:>11} "
-                f"{row.admitted:>9} {row.over_admitted:>5}"
-            )
-    return "\n".join(lines)
+    heads = ("way", "fan-out", "affordable", "admitted", "over", "spent %")
+    return "\n".join("".join(f"{cell:>12}" for cell in row) for row in [heads, *rows])
 
 
 class _Rush:
@@ -59,7 +58,8 @@ class _Rush:
     def row(self, way: str) -> Row:
         admitted = self.model.total.calls
         over = max(0, admitted - self.affordable)
-        return Row(way, self.fan_out, self.affordable, admitted, over)
+        spent = self.pool.balance("calls").spent.value * 100 // self.affordable
+        return Row(way, self.fan_out, self.affordable, admitted, over, spent)
 
 
 def _threads(fan_out: int) -> Row:

@@ -24,6 +24,8 @@ from langchain_budget.errors import (
     BudgetExceeded,
     BudgetRefused,
     HoldNotOpen,
+    IdConflict,
+    InexactAmount,
     InvalidAmount,
     InvalidName,
     InvalidTransfer,
@@ -42,7 +44,7 @@ from langchain_budget.reports.report import Report
 from langchain_budget.stores.memory import MemoryStore
 
 if TYPE_CHECKING:  # at run time these load when they are asked for: see `_LAZY`
-    from langchain_budget.adapters.guard import budget_guard
+    from langchain_budget.adapters.guard import StaticEdgeWarning, budget_guard
     from langchain_budget.adapters.middleware import BudgetMiddleware
 
 __all__ = [
@@ -58,6 +60,8 @@ __all__ = [
     "BudgetPool",
     "BudgetRefused",
     "HoldNotOpen",
+    "IdConflict",
+    "InexactAmount",
     "InvalidAmount",
     "InvalidName",
     "InvalidTransfer",
@@ -70,6 +74,7 @@ __all__ = [
     "Report",
     "Reservation",
     "Scope",
+    "StaticEdgeWarning",
     "StoreError",
     "StoreUnavailable",
     "UnitMismatch",
@@ -87,6 +92,7 @@ __all__ = [
 
 _LAZY = {
     "BudgetMiddleware": "langchain_budget.adapters.middleware",  # needs an extra
+    "StaticEdgeWarning": "langchain_budget.adapters.guard",
     "budget_guard": "langchain_budget.adapters.guard",  # loads all of langgraph
 }
 

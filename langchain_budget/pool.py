@@ -31,7 +31,7 @@ class BudgetPool(Account):
         prices: Prices of your own, asked before the public catalogue.
         warn_at: Thresholds that are announced, as in `Account.open`.
         expected_output: Tokens to hold for an answer that nobody capped, until
-            the sizes of a few answers of that model are known.
+            that model has answered once; then what it is known to answer.
 
     Raises:
         LimitConflict: The store has a pool of that name with other limits.
