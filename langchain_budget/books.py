@@ -60,9 +60,13 @@ class Books:
             raise UnknownAccount(missing[-1])
         return self._remember(Route([rows[each] for each in paths]))
 
-    def forget(self) -> None:
-        """Accounts have changed: read them anew when they are needed."""
-        self.generation += 1
+    def forget(self, *, named: bool = True) -> None:
+        """
+        Accounts have changed: read them anew when they are needed.
+
+        When only accounts have that nobody finds by name, what was found stands.
+        """
+        self.generation += named
         self._routes.clear()
 
     def open_below(self, path: str) -> Talk[tuple[str, ...]]:
@@ -77,8 +81,10 @@ class Books:
         A refusal that looking again may mend is returned.
         """
         answer: Receipt | Refusal = yield posting
-        if posting.rows or isinstance(answer, Refusal):
+        if isinstance(answer, Refusal):
             self.forget()
+        elif posting.rows:
+            self.forget(named=not all(row.is_step for row in posting.rows))
         if isinstance(answer, Refusal):
             if answer.kind is Kind.STALE:
                 return answer

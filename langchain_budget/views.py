@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from langchain_budget.core.accounts import SEPARATOR, Row
 from langchain_budget.core.amounts import USD, Amount
@@ -13,9 +12,6 @@ from langchain_budget.errors import UnknownAccount
 from langchain_budget.ledger import Ledger
 from langchain_budget.reports.report import AccountBalance, Report
 from langchain_budget.stores._drive import Ask, Talk
-
-STEP: Final = ("kind", "step")
-"""The label of accounts that last for one step of a graph; reports leave them out."""
 
 Balances = Mapping[CounterKey, Balance]
 
@@ -78,7 +74,7 @@ def balances_of(
     return tuple(
         _seen(row, each, rows, balances)
         for row in rows
-        if STEP not in row.spec.labels
+        if not row.is_step
         for each, _ in row.ceilings
     )
 

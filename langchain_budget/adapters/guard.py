@@ -18,12 +18,11 @@ from langchain_budget.adapters.attribution import Caller
 from langchain_budget.adapters.context import innermost
 from langchain_budget.adapters.finder import finder_of
 from langchain_budget.adapters.steps import STEPS, Place, Reserved, graph_of
-from langchain_budget.core.accounts import join, spec_of
+from langchain_budget.core.accounts import STEP, join, spec_of
 from langchain_budget.core.amounts import Amount, vector
 from langchain_budget.core.rules import Order
 from langchain_budget.errors import BudgetRefused, refused
 from langchain_budget.stores._drive import Talk
-from langchain_budget.views import STEP
 
 _BRANCH: Final = "branch:to:"
 

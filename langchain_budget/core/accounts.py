@@ -11,6 +11,9 @@ from langchain_budget.core.faults import InexactAmount, InvalidAmount, InvalidNa
 
 SEPARATOR: Final = "/"
 LONGEST_NAME: Final = 200
+STEP: Final = ("kind", "step")
+"""The label of accounts that last for one step of a graph; nobody looks for them."""
+
 MARK_SCALE: Final = 1_000_000
 """Thresholds are kept as whole millionths of a limit."""
 
@@ -43,6 +46,11 @@ class Row(NamedTuple):
     """Why it is frozen by hand; empty when it is not."""
     closed: bool = False
     expires_at: float | None = None
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it lasts for one step of a graph; reports leave it out."""
+        return STEP in self.spec.labels
 
     def ceiling(self, unit: str) -> int | None:
         """What *unit* was limited to when the account was opened."""

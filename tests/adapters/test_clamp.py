@@ -69,6 +69,9 @@ def test_several_answers_share_what_is_left() -> None:
     asked = request(3_000, answers=3)
     clamp = clamp_of(asked, None, {TOKENS: 1_000})
 
+    endless = request(1, capped=False, answers=2)
+
+    assert clamp_of(endless, None, {}).output_tokens == 2 * UNCAPPED_ANSWER
     assert clamp.output_tokens == 900
     assert clamp.settings(asked) == {"max_tokens": 300}
 

@@ -559,6 +559,21 @@ def test_a_structured_answer_is_held_with_its_form(form: Any) -> None:
     assert_quiet(pool, model, "tokens")
 
 
+@pytest.mark.parametrize(
+    "more", [{"tools": [look_up]}, {"system_prompt": "Be terse. " * 50}]
+)
+def test_what_is_sent_beside_the_messages_is_held_too(more: Any) -> None:
+    pool, model = BudgetPool("acme", tokens(2_000)), FakeChatModel()
+    heard = Heard(pool)
+    for options in (more, {}):
+        agent = create_agent(model, **options, middleware=[BudgetMiddleware(pool)])
+        agent.invoke(HELLO)
+
+    held = [each.amounts["input_tokens"] for each in heard.held]
+    counted = [call.input_tokens for call in model.calls]
+    assert held[0] - held[1] >= counted[0] - counted[1] > 0
+
+
 def test_end_before_a_structured_answer_gives_none() -> None:
     agent = create_agent(
         FakeChatModel(),
@@ -584,7 +599,8 @@ def test_a_model_without_a_price_is_named_where_dollars_are_limited(way: str) ->
 def test_it_charges_the_account_named_like_the_agent() -> None:
     pool = BudgetPool("acme", calls(9))
     writer = pool.open("writer", limit=calls(1))
-    pool.open("other")
+    other = pool.open("other")
+    other.open("writer", limit=calls(0))
     agent = create_agent(
         FakeChatModel(), name="writer", middleware=[BudgetMiddleware(pool)]
     )
@@ -595,7 +611,7 @@ def test_it_charges_the_account_named_like_the_agent() -> None:
         FakeChatModel(), name="writer", middleware=[BudgetMiddleware(pool, "other")]
     )
     named.invoke(HELLO)
-    assert pool.account("other").report().spent("calls") == calls(1)
+    assert other.report().spent("calls") == calls(1)
     with pytest.raises(BudgetExceeded, match="acme/writer"):
         agent.invoke(HELLO)
 
@@ -634,6 +650,33 @@ def test_in_a_reserved_step_the_cap_is_the_reservation_and_what_is_free() -> Non
     assert cap is not None
     assert 200 < cap < 300
     assert_quiet(pool, model, "tokens")
+
+
+def test_in_a_reserved_step_of_a_pool_without_that_limit_nothing_is_capped() -> None:
+    pool, model = BudgetPool("acme"), FakeChatModel(replies=[LONG])
+    agent = create_agent(model, middleware=[BudgetMiddleware(pool)])
+    builder = StateGraph(MessagesState)
+    builder.add_node("guard", budget_guard(pool, then="work", reserve=tokens(100)))
+    builder.add_node("work", agent)
+    builder.add_edge(START, "guard").compile().invoke(HELLO)
+
+    assert model.calls[0].max_tokens is None
+    assert model.total.output_tokens == 500
+    assert_quiet(pool, model, "tokens")
+
+
+def test_tool_calls_draw_on_what_was_reserved_for_the_step() -> None:
+    pool = BudgetPool("acme", meter("tool_calls")(1))
+    model = FakeChatModel(replies=[calling("a"), "Hello."])
+    agent = create_agent(model, [look_up], middleware=[BudgetMiddleware(pool)])
+    builder = StateGraph(MessagesState)
+    reserve = meter("tool_calls")(1)
+    builder.add_node("guard", budget_guard(pool, then="work", reserve=reserve))
+    builder.add_node("work", agent)
+    state = builder.add_edge(START, "guard").compile().invoke(HELLO)
+
+    assert state["messages"][-1].text == "Hello."
+    assert pool.balance("tool_calls").spent == reserve
 
 
 def test_what_makes_no_sense_is_told_when_it_is_made() -> None:

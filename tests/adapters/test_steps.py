@@ -659,6 +659,30 @@ def test_a_time_travel_reserves_anew(pool: BudgetPool, model: FakeChatModel) -> 
     assert_quiet(pool, model)
 
 
+def test_step_after_step_nothing_searches_all_accounts_again(
+    model: FakeChatModel,
+) -> None:
+    class CountingStore(MemoryStore):
+        searches = 0
+
+        def below(self, path: str) -> tuple[Any, ...]:
+            self.searches += 1
+            return super().below(path)
+
+    store = CountingStore()
+    pool = BudgetPool("acme", calls(10), store=store)
+    guard = budget_guard(pool, then="work", reserve=calls(2))
+    graph = chain(guard, asks(model, "work"))
+    config = metered(pool)
+    graph.invoke(START_LOG, config)
+    searched = store.searches
+    for _ in range(5):
+        graph.invoke(START_LOG, config)
+
+    assert store.searches == searched
+    assert_quiet(pool, model)
+
+
 async def test_a_call_that_outlives_its_step_is_charged_all_the_same(
     pool: BudgetPool, model: FakeChatModel
 ) -> None:
