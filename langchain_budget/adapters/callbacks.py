@@ -70,22 +70,22 @@ class MeterHandler(BaseCallbackHandler):
         """Count what was streamed, for calls that are cut short."""
         message = getattr(chunk, "message", None)
         usage = usage_of(message) if message is not None else None
-        CALLS.token(run_id, _tokens_in(token, message), usage)
+        CALLS.token(run_id, self, _tokens_in(token, message), usage)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **options: Any) -> None:
         """Likewise, for streams of protocol events."""
         if event.get("event") == "content-block-delta":
-            CALLS.token(run_id, _delta_tokens(event), None)
+            CALLS.token(run_id, self, _delta_tokens(event), None)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **options: Any) -> None:
         """Settle at what the provider reported."""
-        CALLS.end(run_id, response)
+        CALLS.end(run_id, self, response)
 
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, **options: Any
     ) -> None:
         """Settle at what the call can have cost before it failed."""
-        CALLS.fail(run_id, error)
+        CALLS.fail(run_id, self, error)
 
     def on_chain_start(
         self,
@@ -153,17 +153,22 @@ class MeterHandler(BaseCallbackHandler):
         metadata = options.get("metadata") or {}
         params = options.get("invocation_params") or {}
         caller = caller_of(metadata)
-        plain = options.get("batch_size", 1) == 1 and plain_invoke()
+        alone = options.get("batch_size", 1) == 1
+        # All prompts of one `generate` are announced with the same object.
+        batch = None if alone else options.get("metadata")
         for ledger, account in self._charged(caller, parent):
-            if CALLS.knows(run_id, ledger):
+            if CALLS.joins(run_id, ledger, self):
                 continue
             request = CALLS.estimator(ledger).size(messages, metadata, params)
             labels = _labels(caller, run_id, parent, metadata)
             labels["provider"], labels["model"] = request.model
             places = STEPS.places(ledger, account, parent)
-            booking = Booking(ledger, places, request, labels, self._reserve_worst())
+            worst = self._reserve_worst()
+            booking = Booking(
+                ledger, places, request, labels, worst, owner=self, batch=batch
+            )
             try:
-                CALLS.begin(run_id, parent, booking, plain=plain)
+                CALLS.begin(run_id, parent, booking, plain=alone and plain_invoke())
             except BudgetRefused:
                 close_unheard()
                 raise

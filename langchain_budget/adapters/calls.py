@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 from uuid import UUID
@@ -18,6 +17,7 @@ from langchain_budget.adapters.context import offers_now
 from langchain_budget.adapters.exits import may_have_cost, vetoed_run
 from langchain_budget.adapters.requests import Estimator, Request
 from langchain_budget.adapters.runs import Runs
+from langchain_budget.adapters.underway import Call, UnderWay
 from langchain_budget.adapters.usage import (
     is_cache_hit,
     model_of_result,
@@ -43,23 +43,10 @@ class Booking(NamedTuple):
     labels: Mapping[str, str]
     worst: bool = False
     """Hold the most that it can cost, not what is expected."""
-
-
-@dataclass(slots=True)
-class Call:
-    """A call under way and the hold that waits for its end."""
-
-    ledger: Ledger
-    hold: Hold
-    request: Request
-    labels: Mapping[str, str]
-    silent_end_is_veto: bool = False
-    seen: int = 0
-    """Output tokens that were streamed so far."""
-    usage: Usage | None = None
-    """What the stream itself reported so far."""
-    closed: bool = False
-    lifeline: weakref.ref[UUID] | None = None
+    owner: object = None
+    """The handler that books it."""
+    batch: object = None
+    """What the prompts of one `generate` share, if there are several."""
 
 
 class Calls:
@@ -73,7 +60,7 @@ class Calls:
 
     def __init__(self) -> None:
         self.runs = Runs()
-        self._open: dict[int, dict[Ledger, Call | None]] = {}
+        self._open = UnderWay()
         self._under: dict[int, set[int]] = {}
         self._claimed: dict[str, int] = {}
         self._estimators: weakref.WeakKeyDictionary[Ledger, Estimator] = (
@@ -88,9 +75,9 @@ class Calls:
             found = self._estimators.setdefault(ledger, sizes)
         return found
 
-    def knows(self, run_id: UUID, ledger: Ledger) -> bool:
-        """Whether the run has its hold on these books already."""
-        return ledger in self._open.get(run_id.int, ())
+    def joins(self, run_id: UUID, ledger: Ledger, handler: object) -> bool:
+        """Whether the call has its hold already, from what another hook heard."""
+        return self._open.join(run_id.int, ledger, handler)
 
     def begin(
         self, run_id: UUID, parent: UUID | None, booking: Booking, *, plain: bool
@@ -101,37 +88,37 @@ class Calls:
         Raises:
             BudgetRefused: There is not enough; the call must not be made.
         """
-        key, ledger = run_id.int, booking.ledger
-        mine: dict[Ledger, Call | None] = self._open.setdefault(key, {})
-        if ledger in mine:
-            return
-        mine[ledger] = None
+        key = run_id.int
+        call = Call(booking.ledger, booking.owner, booking.request, booking.labels)
+        call.silent_end_is_veto, call.batch = plain, booking.batch
+        self._open.add(key, call)
         try:
-            call = self._adopted(booking, key) or _reserved(booking)
+            self._adopt(call, key)
+            call.hold = call.hold or _reserved(booking)
         except BaseException:
-            mine.pop(ledger, None)
-            self._refused(key)
+            self._open.remove(key, call)
+            self._not_made(key, booking.batch)
             raise
-        call.silent_end_is_veto = plain
         call.lifeline = weakref.ref(run_id, partial(self._lost, key))
-        mine[ledger] = call
         for number, _ in self.runs.above(parent):
             self._under.setdefault(number, set()).add(key)
 
-    def token(self, run_id: UUID, tokens: int, usage: Usage | None) -> None:
+    def token(
+        self, run_id: UUID, handler: object, tokens: int, usage: Usage | None
+    ) -> None:
         """Output has been streamed, and perhaps usage was reported with it."""
-        for call in self._of(run_id.int):
+        for call in self._open.of(run_id.int, handler):
             call.seen += tokens
             call.usage = usage or call.usage
 
-    def end(self, run_id: UUID, result: LLMResult) -> None:
+    def end(self, run_id: UUID, handler: object, result: LLMResult) -> None:
         """The call has ended well: settle at what was reported."""
-        for call in self._pop(run_id.int):
+        for call in self._open.take(run_id.int, handler):
             self._settle(call, self._charge(call, result))
 
-    def fail(self, run_id: UUID, error: BaseException) -> None:
+    def fail(self, run_id: UUID, handler: object, error: BaseException) -> None:
         """The call has ended in *error*: settle at what it can have cost."""
-        for call in self._pop(run_id.int):
+        for call in self._open.take(run_id.int, handler):
             if call.seen or call.usage or may_have_cost(error):
                 self._settle(call, self._unended(call))
             else:
@@ -140,8 +127,8 @@ class Calls:
     def give_up(self, hold: Hold) -> None:
         """The layer that made *hold* is done: so is the call that has claimed it."""
         claimed = self._claimed.pop(hold.id, None)
-        for call in self._of(claimed) if claimed is not None else ():
-            if call.hold.id == hold.id:
+        for call in self._open.of(claimed) if claimed is not None else ():
+            if call.hold and call.hold.id == hold.id:
                 self._settle(call, self._unended(call))
 
     def leave(self, run_id: UUID, error: BaseException | None = None) -> None:
@@ -154,24 +141,26 @@ class Calls:
         if not keys:
             return
         veto = vetoed_run(error) if error is not None else None
-        for key in keys:
-            for call in self._of(key):
+        for key in list(keys):
+            for call in self._open.of(key):
                 vetoed = veto is not None and veto.int == key
                 self._settle(call, None if vetoed else self._unended(call))
 
-    def _adopted(self, booking: Booking, key: int) -> Call | None:
-        """The hold that an outer layer made for this call, if there is one."""
-        offered = (o for o in offers_now.get() if o.ledger is booking.ledger)
+    def _adopt(self, call: Call, key: int) -> None:
+        """Take the hold that an outer layer made for this call, if there is one."""
+        offered = (o for o in offers_now.get() if o.ledger is call.ledger)
         offer = next((offer for offer in offered if offer.claim()), None)
-        if offer is None:
-            return None
-        self._claimed[offer.hold.id] = key
-        labels = {**booking.labels, **offer.hold.labels}
-        return Call(booking.ledger, offer.hold, offer.request, labels)
+        if offer is not None:
+            self._claimed[offer.hold.id] = key
+            call.hold, call.request = offer.hold, offer.request
+            call.labels = {**call.labels, **offer.hold.labels}
 
-    def _refused(self, key: int) -> None:
-        """One pool said no, so the call is not made: the others get theirs back."""
-        for call in self._pop(key):
+    def _not_made(self, key: int, batch: object) -> None:
+        """Somebody said no, so the call is not made: the others get theirs back."""
+        for call in self._open.take(key):
+            self._settle(call, None)
+        for other, call in self._open.batch(batch) if batch is not None else ():
+            self._open.remove(other, call)
             self._settle(call, None)
 
     def _charge(self, call: Call, result: LLMResult) -> Charge:
@@ -189,7 +178,7 @@ class Calls:
             counted = max(call.seen, estimator.text(text, request.model))
             output = usage.total_output if usage else counted
             return charges.estimated(request, output, tariff, call.labels, whole=True)
-        estimator.learn(request.model, usage.total_output)
+        estimator.learn(request, usage)
         return charges.reported(usage, tariff, call.labels)
 
     def _unended(self, call: Call) -> Charge:
@@ -206,7 +195,8 @@ class Calls:
         if call.closed and charge is not None and not charge.basis.is_final:
             return
         call.closed = True
-        call.ledger.run(call.ledger.close(Closing(call.hold, charge)))
+        if call.hold is not None:
+            call.ledger.run(call.ledger.close(Closing(call.hold, charge)))
 
     def _lost(self, key: int, _: object) -> None:
         """
@@ -214,22 +204,14 @@ class Calls:
 
         This may run anywhere, even inside our own locks: it only leaves a note.
         """
-        for call in self._pop(key):
-            if not call.closed:
+        for call in self._open.drop(key):
+            if call.hold and not call.closed:
                 charge = None if call.silent_end_is_veto else self._unended(call)
                 call.ledger.late.append(Closing(call.hold, charge))
 
-    def _of(self, key: int) -> Iterable[Call]:
-        return [call for call in self._open.get(key, {}).values() if call]
 
-    def _pop(self, key: int) -> Iterable[Call]:
-        return [call for call in self._open.pop(key, {}).values() if call]
-
-
-def _reserved(booking: Booking) -> Call:
-    ledger = booking.ledger
-    hold = ledger.run(first_open(booking.places, partial(_hold, booking)))
-    return Call(ledger, hold, booking.request, booking.labels)
+def _reserved(booking: Booking) -> Hold:
+    return booking.ledger.run(first_open(booking.places, partial(_hold, booking)))
 
 
 def _hold(booking: Booking, path: str) -> Talk[Hold]:

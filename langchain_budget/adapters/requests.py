@@ -11,6 +11,7 @@ from langchain_core.messages import BaseMessage
 
 from langchain_budget.adapters.counting import RequestCounter
 from langchain_budget.pricing.prices import ModelRef
+from langchain_budget.pricing.usage import Usage
 
 LEARNED_SHARE: Final = 0.95
 """The share of the known answers that the learned size covers."""
@@ -37,6 +38,8 @@ class Request(NamedTuple):
     """How many answers are asked for at once; each has the cap to itself."""
     guessed: bool = False
     """Whether nothing at all is known of the size of the answer."""
+    margin: int = 0
+    """The part of the input that was not counted, but learned from answers."""
 
 
 class Estimator:
@@ -52,6 +55,8 @@ class Estimator:
         self._counter = RequestCounter()
         self._answers: dict[ModelRef, deque[int]] = {}
         self._sizes: dict[ModelRef, int] = {}
+        self._excess: dict[ModelRef, deque[int]] = {}
+        self._margins: dict[ModelRef, int] = {}
 
     def size(
         self,
@@ -63,7 +68,8 @@ class Estimator:
         model = model_of(metadata, params)
         cap = output_cap(model, metadata, params)
         learned = self._sizes.get(model)
-        answers = params.get("n") or 1
+        answers = _answers_asked(params)
+        margin = self._margins.get(model, 0)
         most = profile_cap(model) if cap is None else cap
         expected = cap if cap is not None else learned or self._expected
         counted = self._counter.count(
@@ -74,26 +80,46 @@ class Estimator:
         )
         return Request(
             model,
-            counted,
+            counted + margin,
             expected * answers,
             max(most or 0, expected) * answers,
             most is not None,
             answers,
             cap is None and learned is None,
+            margin,
         )
 
-    def learn(self, model: ModelRef, output_tokens: int) -> None:
-        """Remember the size of an answer."""
-        kept = self._answers.get(model)
-        if kept is None:
-            kept = self._answers.setdefault(model, deque(maxlen=LEARNED_KEPT))
-        kept.append(output_tokens)
-        known = sorted(kept)
-        self._sizes[model] = known[min(len(known) - 1, int(len(known) * LEARNED_SHARE))]
+    def learn(self, request: Request, usage: Usage) -> None:
+        """
+        Remember the size of an answer, and what the input was short of.
+
+        A server may add to the input what nobody here sees, such as a template.
+        """
+        size = -(-usage.total_output // request.answers)
+        counted = request.input_tokens - request.margin
+        self._sizes[request.model] = self._keep(self._answers, request.model, size)
+        excess = max(0, usage.total_input - counted)
+        self._margins[request.model] = self._keep(self._excess, request.model, excess)
+
+    @staticmethod
+    def _keep(kept: dict[ModelRef, deque[int]], model: ModelRef, value: int) -> int:
+        """Remember *value*; what covers nearly all that are remembered."""
+        known = kept.get(model)
+        if known is None:
+            known = kept.setdefault(model, deque(maxlen=LEARNED_KEPT))
+        known.append(value)
+        ordered = sorted(known)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * LEARNED_SHARE))]
 
     def text(self, text: str, model: ModelRef) -> int:
         """Tokens of a piece of text, never fewer than there are."""
         return self._counter.count([text], None, model) if text else 0
+
+
+def _answers_asked(params: Mapping[str, Any]) -> int:
+    """How many answers a request asks for; what makes no sense counts as one."""
+    asked = params.get("n")
+    return asked if type(asked) is int and asked > 0 else 1
 
 
 def model_of(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> ModelRef:

@@ -18,6 +18,10 @@ TIERS: Final = ("priority", "flex")
 """Service tiers that LangChain tells by key or prefix, the dearer first."""
 
 
+MOST_TOKENS: Final = 10**12
+"""More than this in one call is no count: no context is a millionth of it."""
+
+
 def usage_of(answer: BaseMessage | Generation) -> Usage | None:
     """
     Tell what a message reports in its `usage_metadata`; `None` if that is unknown.
@@ -65,7 +69,9 @@ def _first(result: LLMResult) -> Any:
 
 
 def _metadata(answer: object) -> Raw:
-    message = getattr(answer, "message", answer)
+    # Asking a message for what it has not is slow.
+    is_message = isinstance(answer, BaseMessage)
+    message = answer if is_message else getattr(answer, "message", answer)
     return _mapping(getattr(message, "usage_metadata", None))
 
 
@@ -121,7 +127,9 @@ def _without_details(told: Raw) -> Usage | None:
     into, out = told.get("input_tokens"), told.get("output_tokens")
     if told.get("input_token_details") or told.get("output_token_details"):
         return None
-    if type(into) is not int or type(out) is not int or into < 1 or out < 0:
+    if type(into) is not int or type(out) is not int:
+        return None
+    if not (0 < into <= MOST_TOKENS and 0 <= out <= MOST_TOKENS):
         return None
     total = told.get("total_tokens")
     return Usage(into, output=out) if total is None or total == into + out else None
@@ -177,4 +185,5 @@ def _details(told: object) -> Counter[str]:
 def _count(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return math.ceil(value) if math.isfinite(value) and value >= 0 else None
+    sane = math.isfinite(value) and 0 <= value <= MOST_TOKENS
+    return math.ceil(value) if sane else None

@@ -1,0 +1,106 @@
+"""The table of calls that are under way, by run."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from langchain_budget.adapters.requests import Request
+from langchain_budget.core.postings import Hold
+from langchain_budget.ledger import Ledger
+from langchain_budget.pricing.usage import Usage
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A call under way and the hold that waits for its end."""
+
+    ledger: Ledger
+    owner: object
+    """The handler that began it; what others hear of the same call changes nothing."""
+    request: Request
+    labels: Mapping[str, str]
+    hold: Hold | None = None
+    """`None` while it is being made."""
+    batch: object = None
+    """Shared with the other prompts of one `generate`, if there are several."""
+    silent_end_is_veto: bool = False
+    seen: int = 0
+    """Output tokens that were streamed so far."""
+    usage: Usage | None = None
+    """What the stream itself reported so far."""
+    closed: bool = False
+    lifeline: weakref.ref[UUID] | None = None
+    heard_by: set[int] = field(default_factory=set)
+    """The handlers that have heard of its start: each hears of a call once."""
+
+
+class UnderWay:
+    """
+    Calls by run id. Several may have one: users can give their calls one id.
+
+    A handler hears of each call once, so that a start that it hears again is that of
+    another call; a start that another handler has heard before is the same call.
+    """
+
+    def __init__(self) -> None:
+        self._calls: dict[int, list[Call]] = {}
+        self._lock = threading.Lock()
+
+    def join(self, key: int, ledger: Ledger, handler: object) -> bool:
+        """Whether another handler has begun this very call on these books."""
+        with self._lock:
+            for call in self._calls.get(key, ()):
+                if call.ledger is ledger and id(handler) not in call.heard_by:
+                    call.heard_by.add(id(handler))
+                    return True
+        return False
+
+    def add(self, key: int, call: Call) -> None:
+        """A call begins."""
+        call.heard_by.add(id(call.owner))
+        with self._lock:
+            self._calls.setdefault(key, []).append(call)
+
+    def remove(self, key: int, call: Call) -> None:
+        """A call has ended, or was not made."""
+        with self._lock:
+            calls = self._calls.get(key, [])
+            if call in calls:
+                calls.remove(call)
+            if not calls:
+                self._calls.pop(key, None)
+
+    def of(self, key: int, owner: object = None) -> list[Call]:
+        """The calls of a run that are held for; one of each books for one *owner*."""
+        calls = [call for call in list(self._calls.get(key, ())) if call.hold]
+        if owner is None:
+            return calls
+        mine: dict[Ledger, Call] = {}
+        for call in calls:
+            if call.owner is owner:
+                mine.setdefault(call.ledger, call)
+        return list(mine.values())
+
+    def take(self, key: int, owner: object = None) -> list[Call]:
+        """Likewise, and they are under way no more."""
+        calls = self.of(key, owner)
+        for call in calls:
+            self.remove(key, call)
+        return calls
+
+    def drop(self, key: int) -> list[Call]:
+        """All calls of a run; takes no lock, since a finaliser may hold it."""
+        return [call for call in self._calls.pop(key, ()) if call.hold]
+
+    def batch(self, batch: object) -> list[tuple[int, Call]]:
+        """The calls that were begun with others in one `generate`."""
+        return [
+            (key, call)
+            for key, calls in list(self._calls.items())
+            for call in list(calls)
+            if call.batch is batch and call.hold
+        ]
