@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from langchain_budget.account import Account, Affordability
+from langchain_budget.account import Account
 from langchain_budget.adapters.callbacks import BudgetCallbackHandler
 from langchain_budget.adapters.scope import Scope, budget
 from langchain_budget.core.amounts import (
@@ -31,6 +31,7 @@ from langchain_budget.errors import (
     InvalidTransfer,
     LimitConflict,
     MissingExtra,
+    NotAnAccount,
     PriceUnknown,
     StoreError,
     StoreUnavailable,
@@ -42,6 +43,7 @@ from langchain_budget.pool import BudgetPool
 from langchain_budget.pricing.prices import Price, PriceTable
 from langchain_budget.reports.report import Report
 from langchain_budget.stores.memory import MemoryStore
+from langchain_budget.views import Affordability
 
 if TYPE_CHECKING:  # at run time these load when they are asked for: see `_LAZY`
     from langchain_budget.adapters.guard import StaticEdgeWarning, budget_guard
@@ -68,6 +70,7 @@ __all__ = [
     "LimitConflict",
     "MemoryStore",
     "MissingExtra",
+    "NotAnAccount",
     "Price",
     "PriceTable",
     "PriceUnknown",

@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from langchain_budget import grants, tree
 from langchain_budget.core.accounts import Spec, check_name, join, spec_of
 from langchain_budget.core.amounts import Amount, vector
-from langchain_budget.core.postings import Refusal
 from langchain_budget.core.rules import HOLD_TTL_SECONDS, Order
-from langchain_budget.errors import InvalidAmount, InvalidTransfer, refused
+from langchain_budget.errors import (
+    InvalidAmount,
+    InvalidTransfer,
+    NotAnAccount,
+)
 from langchain_budget.holds import Reservation
-from langchain_budget.views import AccountView
+from langchain_budget.views import AccountView, Affordability, affordability
 
 Limits = Amount | Iterable[Amount] | None
-
-
-class Affordability(NamedTuple):
-    """The answer of `can_afford`: true or false, and why; true only for now."""
-
-    affordable: bool
-    reason: str = ""
-    refusal: Refusal | None = None
-
-    def __bool__(self) -> bool:
-        return self.affordable
 
 
 class Account(AccountView):
@@ -108,12 +99,12 @@ class Account(AccountView):
         account 'acme' has $1.00 left of $1.00 ...
         """
         talk = self.ledger.judged(self.path, Order(vector(amounts)))
-        return _affordability(self.ledger.run(talk))
+        return affordability(self.ledger.run(talk))
 
     async def acan_afford(self, *amounts: Amount) -> Affordability:
         """Awaitable twin of `can_afford`."""
         talk = self.ledger.judged(self.path, Order(vector(amounts)))
-        return _affordability(await self.ledger.arun(talk))
+        return affordability(await self.ledger.arun(talk))
 
     def reserve(
         self,
@@ -235,6 +226,8 @@ class Account(AccountView):
         await self.ledger.arun(tree.thaw(self.ledger, self.path, reason))
 
     def _payee(self, to: Account | str) -> str:
+        if not isinstance(to, Account | str):
+            raise NotAnAccount(to)
         if isinstance(to, Account) and to.ledger.store is not self.ledger.store:
             msg = f"{self.path!r} and {to.path!r} are in different pools"
             raise InvalidTransfer(msg)
@@ -269,8 +262,17 @@ def path_of(account: Account | str, near: str) -> str:
     return join(root, account)
 
 
+def account_of(given: object) -> Account:
+    """The account that was given where one belongs; raises `NotAnAccount`."""
+    if not isinstance(given, Account):
+        raise NotAnAccount(given)
+    return given
+
+
 def below(account: Account | str, near: str) -> str:
     """Likewise, but by its path below *near*."""
+    if not isinstance(account, Account | str):
+        raise NotAnAccount(account)
     if isinstance(account, Account) or account.startswith(near.partition("/")[0] + "/"):
         return path_of(account, near)
     return near if account == near else join(near, account)
@@ -283,11 +285,3 @@ def _order(
         msg = f"ttl_seconds={ttl_seconds!r}: give a number of seconds above zero"
         raise InvalidAmount(msg)
     return Order(vector(amounts), {}, ttl_seconds, labels=dict(labels or {}))
-
-
-def _affordability(refusal: Refusal | None) -> Affordability:
-    if refusal is None:
-        return Affordability(affordable=True)
-    return Affordability(
-        affordable=False, reason=str(refused(refusal)), refusal=refusal
-    )

@@ -15,6 +15,7 @@ Every error of this library.
     ├── IdConflict               an id came again with other content
     ├── StoreError               the store failed; always raised from the cause
     ├── MissingExtra             an optional part is not installed
+    ├── NotAnAccount             (a TypeError) give a pool or an account
     ├── InvalidAmount            (a ValueError) negative, not finite, not exact
     ├── InvalidName              (a ValueError)
     └── UnitMismatch             (a TypeError)
@@ -54,6 +55,7 @@ __all__ = [
     "InvalidTransfer",
     "LimitConflict",
     "MissingExtra",
+    "NotAnAccount",
     "PriceUnknown",
     "StoreError",
     "StoreUnavailable",
@@ -169,9 +171,11 @@ class PriceUnknown(BudgetRefused):
     def _say(self, refusal: Refusal) -> str:
         return (
             f"no price is known for model {refusal.detail!r}, and account "
-            f"{refusal.account!r} has a dollar limit. Declare it: "
+            f"{refusal.account!r} has a dollar limit. Declare it where that budget is "
+            f"made, BudgetPool(...) or budget(...): "
             f"prices=PriceTable({{{refusal.detail!r}: "
-            f"Price.per_million(input='0.15', output='0.60')}}), or Price.free()."
+            f"Price.per_million(input='0.15', output='0.60')}}), or Price.free(); "
+            f"or limit tokens or calls, which need no price."
         )
 
 
@@ -256,6 +260,20 @@ class IdConflict(BudgetError, ValueError):
         return (
             f"the id {self.posting_id!r} was used before with other content: "
             f"give each top-up or transfer a key of its own"
+        )
+
+
+class NotAnAccount(BudgetError, TypeError):
+    """Something stands where a pool or an account of one belongs."""
+
+    def __init__(self, given: object) -> None:
+        super().__init__(given)
+        self.given = given
+
+    def __str__(self) -> str:
+        return (
+            f"{self.given!r} is no account: give a BudgetPool, or an Account from "
+            f"pool.open(...) or pool.account(...)"
         )
 
 

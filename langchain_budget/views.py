@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from langchain_budget.core.accounts import SEPARATOR, Row
 from langchain_budget.core.amounts import USD, Amount
-from langchain_budget.core.postings import Balance, CounterKey
+from langchain_budget.core.postings import Balance, CounterKey, Refusal
 from langchain_budget.core.routes import Route
-from langchain_budget.errors import UnknownAccount
+from langchain_budget.errors import UnknownAccount, refused
 from langchain_budget.ledger import Ledger
 from langchain_budget.reports.report import AccountBalance, Report
 from langchain_budget.stores._drive import Ask, Talk
@@ -136,3 +137,23 @@ def least(route: Route, unit: str, balances: Balances) -> int | None:
     """The least that any counter of the route has available; `None` is unlimited."""
     seen = [balances.get(key, Balance()).available for key in route.keys(unit)]
     return min((each for each in seen if each is not None), default=None)
+
+
+class Affordability(NamedTuple):
+    """The answer of `can_afford`: true or false, and why; true only for now."""
+
+    affordable: bool
+    reason: str = ""
+    refusal: Refusal | None = None
+
+    def __bool__(self) -> bool:
+        return self.affordable
+
+
+def affordability(refusal: Refusal | None) -> Affordability:
+    """What a refusal, or none, says about affording."""
+    if refusal is None:
+        return Affordability(affordable=True)
+    return Affordability(
+        affordable=False, reason=str(refused(refusal)), refusal=refusal
+    )

@@ -10,7 +10,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
 
-from langchain_budget.account import Account, below
+from langchain_budget.account import Account, account_of, below
 from langchain_budget.adapters.attribution import Caller, caller_of
 from langchain_budget.adapters.calls import CALLS, Booking
 from langchain_budget.adapters.context import innermost, scope_now
@@ -156,6 +156,7 @@ class MeterHandler(BaseCallbackHandler):
         alone = options.get("batch_size", 1) == 1
         # All prompts of one `generate` are announced with the same object.
         batch = None if alone else options.get("metadata")
+        start = object()
         for ledger, account in self._charged(caller, parent):
             if CALLS.joins(run_id, ledger, self):
                 continue
@@ -165,7 +166,7 @@ class MeterHandler(BaseCallbackHandler):
             places = STEPS.places(ledger, account, parent)
             worst = self._reserve_worst()
             booking = Booking(
-                ledger, places, request, labels, worst, owner=self, batch=batch
+                ledger, places, request, labels, worst, self, start, batch
             )
             try:
                 CALLS.begin(run_id, parent, booking, plain=alone and plain_invoke())
@@ -218,9 +219,9 @@ class BudgetCallbackHandler(MeterHandler):
         if reserve not in ("estimate", "worst"):
             msg = f"reserve={reserve!r}: choose 'estimate' or 'worst'"
             raise ValueError(msg)
-        self.account = account
+        self.account = account_of(account)
         self._worst = reserve == "worst"
-        ledger = account.ledger
+        ledger = self.account.ledger
         paths = {name: below(a, account.path) for name, a in (accounts or {}).items()}
         for path in paths.values():
             ledger.run(ledger.route(path))

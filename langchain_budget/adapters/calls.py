@@ -45,6 +45,8 @@ class Booking(NamedTuple):
     """Hold the most that it can cost, not what is expected."""
     owner: object = None
     """The handler that books it."""
+    start: object = None
+    """What the bookings of one call by one handler share."""
     batch: object = None
     """What the prompts of one `generate` share, if there are several."""
 
@@ -90,14 +92,15 @@ class Calls:
         """
         key = run_id.int
         call = Call(booking.ledger, booking.owner, booking.request, booking.labels)
-        call.silent_end_is_veto, call.batch = plain, booking.batch
+        call.silent_end_is_veto = plain
+        call.start, call.batch = booking.start, booking.batch
         self._open.add(key, call)
         try:
             self._adopt(call, key)
             call.hold = call.hold or _reserved(booking)
         except BaseException:
             self._open.remove(key, call)
-            self._not_made(key, booking.batch)
+            self._not_made(key, call)
             raise
         call.lifeline = weakref.ref(run_id, partial(self._lost, key))
         for number, _ in self.runs.above(parent):
@@ -155,12 +158,13 @@ class Calls:
             call.hold, call.request = offer.hold, offer.request
             call.labels = {**call.labels, **offer.hold.labels}
 
-    def _not_made(self, key: int, batch: object) -> None:
+    def _not_made(self, key: int, refused: Call) -> None:
         """Somebody said no, so the call is not made: the others get theirs back."""
-        for call in self._open.take(key):
-            self._settle(call, None)
-        for other, call in self._open.batch(batch) if batch is not None else ():
-            self._open.remove(other, call)
+        others = [(key, call) for call in self._open.twins(key, refused)]
+        if refused.batch is not None:
+            others += self._open.batch(refused.batch)
+        for number, call in others:
+            self._open.remove(number, call)
             self._settle(call, None)
 
     def _charge(self, call: Call, result: LLMResult) -> Charge:

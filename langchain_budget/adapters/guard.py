@@ -13,7 +13,7 @@ from uuid import UUID
 from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
 from langgraph.types import Command
 
-from langchain_budget.account import Account, Limits, below, several
+from langchain_budget.account import Account, Limits, account_of, below, several
 from langchain_budget.adapters.attribution import Caller
 from langchain_budget.adapters.context import innermost
 from langchain_budget.adapters.finder import finder_of
@@ -179,7 +179,7 @@ def budget_guard(  # noqa: PLR0913  # each is a question of its own
     >>> builder.compile().invoke({"question": "Why?"})
     {'question': 'Why?'}
     """
-    target = pool
+    target = account_of(pool)
     if account is not None:
         target = Account(pool.ledger, below(account, pool.path))
     pool.ledger.run(pool.ledger.route(target.path))

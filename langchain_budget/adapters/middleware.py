@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.config import get_config
 from langgraph.types import Command
 
-from langchain_budget.account import Account, below
+from langchain_budget.account import Account, account_of, below
 from langchain_budget.adapters import charges
 from langchain_budget.adapters.agent_requests import size_of
 from langchain_budget.adapters.attribution import caller_of
@@ -37,7 +37,7 @@ from langchain_budget.adapters.hook import enter, leave
 from langchain_budget.adapters.requests import Request
 from langchain_budget.adapters.steps import STEPS
 from langchain_budget.core.rules import Order
-from langchain_budget.errors import BudgetRefused
+from langchain_budget.errors import AccountFrozen, BudgetExceeded, BudgetRefused
 from langchain_budget.ledger import Closing
 from langchain_budget.stores._drive import Talk
 
@@ -96,7 +96,7 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         if on_exceeded not in _CHOICES:
             msg = f"on_exceeded={on_exceeded!r}: choose one of {', '.join(_CHOICES)}"
             raise ValueError(msg)
-        self._ledger = pool.ledger
+        self._ledger = account_of(pool).ledger
         path = pool.path if account is None else below(account, pool.path)
         self._account = Account(pool.ledger, path)
         self._named = account is not None
@@ -186,12 +186,16 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         return finder_of(self._ledger).find(self._ledger, base, caller_of(metadata))
 
     def _end(self, refusal: BudgetRefused) -> AIMessage:
-        if not self._ends:
+        if not self._ends_at(refusal):
             raise refusal
         return _last_words(str(refusal), refusal.kind)
 
+    def _ends_at(self, refusal: BudgetRefused) -> bool:
+        """A budget that is used up ends an agent; one that is set up wrong does not."""
+        return self._ends and isinstance(refusal, BudgetExceeded | AccountFrozen)
+
     def _not_run(self, request: ToolCallRequest, refusal: BudgetRefused) -> ToolMessage:
-        if not self._ends:
+        if not self._ends_at(refusal):
             raise refusal
         return ToolMessage(
             f"This tool was not run: {refusal}",

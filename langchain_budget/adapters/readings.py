@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from decimal import Decimal
 from typing import Any
 
-from langchain_budget.account import Account, Affordability
+from langchain_budget.account import Account
 from langchain_budget.core import amounts as units
 from langchain_budget.core.amounts import Amount
 from langchain_budget.reports.report import AccountBalance, Report
+from langchain_budget.views import Affordability
 
 
 class Readings(ABC):
@@ -50,6 +51,16 @@ class Readings(ABC):
     def completion_tokens(self) -> int:
         """Output tokens used, reasoning included."""
         return self._spent(units.OUTPUT_TOKENS)
+
+    @property
+    def prompt_tokens_cached(self) -> int:
+        """Input tokens that the provider read from its cache."""
+        return self._spent("cached_tokens")
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Output tokens that were spent on reasoning."""
+        return self._spent("reasoning_tokens")
 
     @property
     def successful_requests(self) -> int:

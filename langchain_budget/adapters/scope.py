@@ -155,7 +155,10 @@ class Scope(Readings):
         if given:
             return given[0], False
         limits = [each for each in self._limits if not isinstance(each, Account)]
-        name = self._name or f"budget-{next(_serial)}"
+        name = self._name or "budget"
+        if self.outer is not None or self._name is None:
+            # A child is opened anew each time, and its account is closed at the end.
+            name = f"{name}-{next(_serial)}"
         if self.outer is None or self._prices is not None:
             return BudgetPool(name, *limits, prices=self._prices), True
         chosen = [each for each in limits if each is not None]

@@ -25,6 +25,8 @@ class Call:
     labels: Mapping[str, str]
     hold: Hold | None = None
     """`None` while it is being made."""
+    start: object = None
+    """Shared with what the same handler holds for this call on other books."""
     batch: object = None
     """Shared with the other prompts of one `generate`, if there are several."""
     silent_end_is_veto: bool = False
@@ -91,6 +93,24 @@ class UnderWay:
         for call in calls:
             self.remove(key, call)
         return calls
+
+    def twins(self, key: int, one: Call) -> list[Call]:
+        """
+        What else is held for the call that *one* was to hold for.
+
+        On other books by the same handler, and by each other handler that has begun
+        one call more than this one has: the last of them.
+        """
+        starts: dict[int, list[object]] = {}
+        for call in self.of(key):
+            begun = starts.setdefault(id(call.owner), [])
+            if call.start not in begun:
+                begun.append(call.start)
+        mine = [each for each in starts.get(id(one.owner), ()) if each is not one.start]
+        same = {
+            id(begun[-1]) for begun in starts.values() if len(begun) > len(mine)
+        } | {id(one.start)}
+        return [call for call in self.of(key) if id(call.start) in same]
 
     def drop(self, key: int) -> list[Call]:
         """All calls of a run; takes no lock, since a finaliser may hold it."""

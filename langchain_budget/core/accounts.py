@@ -61,20 +61,24 @@ class Row(NamedTuple):
 
 
 def check_name(name: object) -> str:
-    """
+    r"""
     A name that may stand in a path.
 
     Raises:
-        InvalidName: For what is empty, too long, no string, or has a `/`.
+        InvalidName: For what is empty, too long, no string, has a `/` or `\`,
+            blanks around it, or is `.` or `..`.
     """
     if not isinstance(name, str) or not name.strip():
         msg = f"account name {name!r}: give a string that is not empty"
         raise InvalidName(msg)
-    if SEPARATOR in name:
+    if SEPARATOR in name or "\\" in name or name in (".", ".."):
         msg = (
-            f"account name {name!r} has a {SEPARATOR!r}: "
+            f"account name {name!r} is a path, or has a separator like {SEPARATOR!r}: "
             f"open one account below another instead"
         )
+        raise InvalidName(msg)
+    if name != name.strip():
+        msg = f"account name {name!r}: leave out the blanks around it"
         raise InvalidName(msg)
     if len(name) > LONGEST_NAME or not name.isprintable():
         msg = (
@@ -110,18 +114,19 @@ def common_ancestor(one: str, other: str) -> str | None:
     return next((path for path in lineage(one) if path in others), None)
 
 
-def ratio(value: object) -> int:
+def ratio(value: object, *, percentages: bool = True) -> int:
     """
     A share or threshold in millionths: `0.3`, `"30%"` and `30` are the same.
 
-    A number up to 1 is a fraction, a larger one a percentage.
+    A number up to 1 is a fraction. A larger one is a percentage where *percentages*
+    are read, and otherwise more than there is.
 
     >>> ratio("30%") == ratio(0.3) == 300_000
     True
     """
     text = str(value).strip()
     number = _number(text.removesuffix("%"), value)
-    if text.endswith("%") or number > 1:
+    if text.endswith("%") or (percentages and number > 1):
         number /= 100
     millionths = int(number * MARK_SCALE)
     if not 0 < millionths <= MARK_SCALE or number > 1:
@@ -159,7 +164,7 @@ def spec_of(
     return Spec(
         limits=limits_of(*limits),
         carved=limits_of(*carve),
-        share=0 if share is None else ratio(share),
+        share=0 if share is None else ratio(share, percentages=False),
         marks=tuple(sorted({ratio(mark) for mark in marks})),
     )
 

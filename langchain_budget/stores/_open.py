@@ -17,5 +17,8 @@ def open_store(store: Store | str | None) -> Store:
         return store
     if store is None or store == "memory://":
         return MemoryStore()
-    msg = f"store {store!r}: give memory://, None, or a Store object"
+    msg = (
+        f"store {store!r}: this release keeps books in memory only; "
+        f"give None, 'memory://', or a Store object"
+    )
     raise UnknownStore(msg)

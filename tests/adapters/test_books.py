@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 from collections.abc import Iterator
 from typing import Annotated, Any, TypedDict
+from uuid import UUID
 
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.globals import set_llm_cache
+from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
@@ -25,7 +28,7 @@ from langchain_budget import (
     tokens,
     usd,
 )
-from langchain_budget.testing import FakeChatModel
+from langchain_budget.testing import FakeChatModel, Gate
 
 PRICES = PriceTable({"fake": Price.per_million(input=1_000, output=1_000)})
 
@@ -294,3 +297,68 @@ def test_a_store_that_cannot_settle_never_costs_the_caller_the_answer(
 
     assert answer.content == "paid"
     assert_equal_books(pool, model)
+
+
+async def test_calls_that_share_a_run_id_are_each_held_for(pool: BudgetPool) -> None:
+    small = BudgetPool("small", calls(3))
+    model = FakeChatModel(replies=["x"], usage=(10, 5), gate=(gate := Gate()))
+    handlers = [BudgetCallbackHandler(small), BudgetCallbackHandler(pool)]
+    config: Any = {"callbacks": handlers, "run_id": UUID(int=7)}
+    tasks = [asyncio.ensure_future(model.ainvoke("Hi", config)) for _ in range(5)]
+    await gate.await_started(3)
+    gate.open()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert sum(isinstance(each, BudgetExceeded) for each in results) == 2
+    assert small.balance("calls").spent == calls(3)
+    assert_equal_books(pool, model)
+
+
+def test_a_prompt_that_was_never_sent_is_not_charged() -> None:
+    pool = BudgetPool("acme", calls(1))
+    model = FakeChatModel(replies=["x"], usage=(10, 5))
+    with pytest.raises(BudgetExceeded):
+        model.generate(
+            [[HumanMessage("a")], [HumanMessage("b")]],
+            callbacks=[BudgetCallbackHandler(pool)],
+        )
+
+    assert model.total.calls == 0
+    assert pool.balance("calls").spent == pool.balance("calls").held == calls(0)
+
+
+def test_an_input_that_is_larger_than_it_looks_is_learned() -> None:
+    pool = BudgetPool("acme", tokens(1_050))
+    model = FakeChatModel(replies=["x " * 50], usage=(100, 50), max_tokens=50)
+    config: Any = {"callbacks": [BudgetCallbackHandler(pool)]}
+    for _ in range(7):
+        model.invoke("Hi", config)
+    with pytest.raises(BudgetExceeded):
+        model.invoke("Hi", config)
+
+    assert pool.balance("tokens").spent == tokens(1_050)
+
+
+@pytest.mark.parametrize("n", ["2", -1, 1.5, True])
+def test_an_odd_number_of_answers_is_one(pool: BudgetPool, n: Any) -> None:
+    model = FakeChatModel(replies=["x"], usage=(10, 5))
+    model.invoke("Hi", {"callbacks": [BudgetCallbackHandler(pool)]}, n=n)
+
+    assert_equal_books(pool, model)
+
+
+def test_absurd_usage_is_estimated_and_the_books_stay_readable() -> None:
+    pool = BudgetPool("acme", tokens(5_000))
+    model = FakeChatModel(replies=["x"], usage=(10**30, 10**19))
+    model.invoke("Hi", {"callbacks": [BudgetCallbackHandler(pool)]})
+
+    assert pool.report().total.estimated == 1
+
+
+@pytest.mark.usefixtures("llm_cache")
+def test_a_cached_answer_still_needs_room_for_its_hold() -> None:
+    model = FakeChatModel(replies=["x"], usage=(10, 5))
+    with budget(calls(1)):
+        model.invoke("Hi")
+        with pytest.raises(BudgetExceeded):
+            model.invoke("Hi")

@@ -19,11 +19,17 @@ from langchain_core.tracers import context as tracers
 
 from langchain_budget import (
     AccountClosed,
+    BudgetCallbackHandler,
     BudgetExceeded,
+    BudgetMiddleware,
     BudgetPool,
+    InvalidAmount,
+    InvalidName,
+    NotAnAccount,
     Price,
     PriceTable,
     budget,
+    budget_guard,
     calls,
     tokens,
     usd,
@@ -292,3 +298,40 @@ def test_calls_in_a_chain_end_with_nothing_held() -> None:
         assert b.balance("tokens").held == tokens(0)
 
     assert b.successful_requests == 3
+
+
+def test_a_named_budget_inside_another_is_fresh_each_time() -> None:
+    @budget(calls(1), name="job")
+    def job() -> None:
+        model().invoke("Hi")
+
+    with budget(calls(5)) as outer:
+        job()
+        job()
+
+    assert outer.successful_requests == 2
+
+
+@pytest.mark.parametrize("given", ["acme", None, 5])
+def test_what_is_no_account_is_refused_by_name(given: Any) -> None:
+    with pytest.raises(NotAnAccount, match=repr(given)):
+        BudgetCallbackHandler(given)
+    with pytest.raises(NotAnAccount, match=repr(given)):
+        BudgetMiddleware(given)
+    with pytest.raises(NotAnAccount, match=repr(given)):
+        budget_guard(given, then="work")
+
+
+@pytest.mark.parametrize("share", [1.5, 2, 30, "130%", 0, -0.1, "NaN", True])
+def test_a_share_of_more_than_all_is_refused(share: Any) -> None:
+    pool = BudgetPool("acme", usd(10))
+    with pytest.raises(InvalidAmount, match="share"):
+        pool.open("child", share=share)
+
+    assert pool.balance().lent == usd(0)
+
+
+@pytest.mark.parametrize("name", ["", " ", "a/b", "a\\b", ".", "..", " a", "a ", None])
+def test_a_name_that_cannot_stand_in_a_path_is_refused(name: Any) -> None:
+    with pytest.raises(InvalidName, match="account name"):
+        BudgetPool("acme").open(name)
