@@ -202,13 +202,13 @@ class Calls:
         if call.hold is not None:
             call.ledger.run(call.ledger.close(Closing(call.hold, charge)))
 
-    def _lost(self, key: int, _: object) -> None:
+    def _lost(self, key: int, lifeline: object) -> None:
         """
         A run's id was collected, so nothing will ever report its end.
 
         This may run anywhere, even inside our own locks: it only leaves a note.
         """
-        for call in self._open.drop(key):
+        for call in self._open.drop(key, lifeline):
             if call.hold and not call.closed:
                 charge = None if call.silent_end_is_veto else self._unended(call)
                 call.ledger.late.append(Closing(call.hold, charge))

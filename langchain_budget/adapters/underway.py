@@ -112,9 +112,15 @@ class UnderWay:
         } | {id(one.start)}
         return [call for call in self.of(key) if id(call.start) in same]
 
-    def drop(self, key: int) -> list[Call]:
-        """All calls of a run; takes no lock, since a finaliser may hold it."""
-        return [call for call in self._calls.pop(key, ()) if call.hold]
+    def drop(self, key: int, lifeline: object) -> list[Call]:
+        """The calls that hung on *lifeline*; no lock: a finaliser may run in ours."""
+        calls = self._calls.get(key, [])
+        lost = [call for call in list(calls) if call.lifeline is lifeline]
+        for call in lost:
+            calls.remove(call)
+        if not calls:
+            self._calls.pop(key, None)
+        return lost
 
     def batch(self, batch: object) -> list[tuple[int, Call]]:
         """The calls that were begun with others in one `generate`."""

@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
@@ -242,3 +243,32 @@ def test_usage_that_is_missing_is_estimated_and_never_zero(
     assert estimated(pool) == 1
     assert pool.report().spent("output_tokens").value >= 8
     assert not any(pool.report().total.unconfirmed.values())
+
+
+async def test_losing_one_call_leaves_another_with_an_equal_run_id_alone(
+    pool: BudgetPool, handler: BudgetCallbackHandler
+) -> None:
+    gate = Gate()
+    model = FakeChatModel(replies=[WORDS], usage=(12, 8), gate=gate)
+
+    def call() -> asyncio.Task[Any]:
+        config: Any = {"callbacks": [handler], "run_id": UUID(int=7)}
+        return asyncio.ensure_future(model.ainvoke("Hi", config))
+
+    async def lose_one() -> None:
+        lost = call()
+        await gate.await_started(2)
+        lost.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await lost
+
+    kept = call()
+    await lose_one()
+    await asyncio.sleep(0)
+    gc.collect()
+    assert estimated(pool) == 1
+
+    gate.open()
+    await kept
+    assert_quiet(pool)
+    assert pool.report().spent("output_tokens").value == 8
