@@ -14,6 +14,9 @@ Every error of this library.
     ├── InvalidTransfer          these two cannot trade that
     ├── IdConflict               an id came again with other content
     ├── StoreError               the store failed; always raised from the cause
+    │   ├── UnusableStore        it cannot keep books: what is wrong, and what to do
+    │   └── StoreLost            it came back without its books
+    ├── UnknownStore             (a ValueError) no store goes by that name
     ├── MissingExtra             an optional part is not installed
     ├── NotAnAccount             (a TypeError) give a pool or an account
     ├── InvalidAmount            (a ValueError) negative, not finite, not exact
@@ -58,9 +61,12 @@ __all__ = [
     "NotAnAccount",
     "PriceUnknown",
     "StoreError",
+    "StoreLost",
     "StoreUnavailable",
     "UnitMismatch",
     "UnknownAccount",
+    "UnknownStore",
+    "UnusableStore",
     "refused",
 ]
 
@@ -205,7 +211,19 @@ def refused(refusal: Refusal) -> BudgetError:
         return UnknownAccount(refusal.account)
     if refusal.kind is Kind.CONFLICT:
         return IdConflict(refusal.detail)
+    if refusal.kind is Kind.OVERFLOW:
+        return too_much(refusal)
     return _REFUSALS[refusal.kind](refusal)
+
+
+def too_much(refusal: Refusal) -> InvalidAmount:
+    """The error for a grant that makes more than can be counted."""
+    unit, balance = refusal.unit, refusal.balance
+    return InvalidAmount(
+        f"account {refusal.account!r} has {show(unit, balance.granted)}: with "
+        f"{show(unit, refusal.wanted)} more it would have more than this library "
+        f"counts; give less, or no limit"
+    )
 
 
 class LimitConflict(BudgetError, ValueError):
@@ -279,6 +297,30 @@ class NotAnAccount(BudgetError, TypeError):
 
 class StoreError(BudgetError):
     """The store failed; the cause is attached."""
+
+
+class UnusableStore(StoreError):
+    """The store answers, but cannot keep these books; the message says what to do."""
+
+
+class StoreLost(StoreError):
+    """The store came back without the books that it had: nothing is admitted."""
+
+    def __init__(self, book: str, where: str) -> None:
+        super().__init__(book, where)
+        self.book, self.where = book, where
+
+    def __str__(self) -> str:
+        return (
+            f"the books of {self.book!r} are gone from {self.where}: it was restarted "
+            f"without its data, or emptied. Bring the journal back with "
+            f"`langchain-budget import`, or start anew with a new pool object; and "
+            f"turn persistence on (for Redis: appendonly yes)"
+        )
+
+
+class UnknownStore(BudgetError, ValueError):
+    """No store goes by that name."""
 
 
 class MissingExtra(BudgetError, ImportError):

@@ -41,7 +41,6 @@ def _opening(ledger: Ledger, path: str, spec: Spec, ttl: float | None) -> Talk[P
     parent = (yield from ledger.route(above)) if above else None
     carved = (yield from _carved(ledger, parent, spec)) if parent else {}
     ceilings = tuple(sorted((dict(spec.limits) | carved).items()))
-    expires_at = None if ttl is None else (yield Ask("now")) + ttl
     return Posting(
         ledger.new_id(),
         "open",
@@ -49,7 +48,8 @@ def _opening(ledger: Ledger, path: str, spec: Spec, ttl: float | None) -> Talk[P
         moves.carve(parent, carved) if parent else (),
         parent.admit if parent else (),
         seen=((path, 0),),
-        rows=(Row(path, 1, spec, ceilings, frozenset(carved), expires_at=expires_at),),
+        rows=(Row(path, 1, spec, ceilings, frozenset(carved)),),
+        ttl_seconds=ttl,
     )
 
 

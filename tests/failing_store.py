@@ -62,44 +62,14 @@ class FailingStore(Store):
     def overdue(self) -> tuple[Hold, ...]:
         return self._pass(READ, self.memory.overdue)
 
-    def journal(self, after: int = 0) -> tuple[Entry, ...]:
-        return self._pass(READ, lambda: self.memory.journal(after))
+    def journal(self, after: int = 0, limit: int | None = None) -> tuple[Entry, ...]:
+        return self._pass(READ, lambda: self.memory.journal(after, limit))
 
     def lapsed(self) -> tuple[Row, ...]:
         return self._pass(READ, self.memory.lapsed)
 
     def now(self) -> float:
         return self._pass(READ, self.memory.now)
-
-    async def apost(self, posting: Posting) -> Receipt | Refusal:
-        return self.post(posting)
-
-    async def arows(self, paths: Iterable[str]) -> Mapping[str, Row]:
-        return self.rows(paths)
-
-    async def abelow(self, path: str) -> tuple[Row, ...]:
-        return self.below(path)
-
-    async def abalances(self, accounts: Iterable[str]) -> Mapping[CounterKey, Balance]:
-        return self.balances(accounts)
-
-    async def ahold(self, hold_id: str) -> Hold | None:
-        return self.hold(hold_id)
-
-    async def aopen_holds(self) -> tuple[Hold, ...]:
-        return self.open_holds()
-
-    async def aoverdue(self) -> tuple[Hold, ...]:
-        return self.overdue()
-
-    async def ajournal(self, after: int = 0) -> tuple[Entry, ...]:
-        return self.journal(after)
-
-    async def alapsed(self) -> tuple[Row, ...]:
-        return self.lapsed()
-
-    async def anow(self) -> float:
-        return self.now()
 
     def _pass(self, kind: str, ask: Callable[[], Result]) -> Result:
         self.attempts.append(kind)

@@ -39,7 +39,11 @@ class Row(NamedTuple):
     version: int
     spec: Spec
     ceilings: tuple[tuple[str, int], ...] = ()
-    """What each limited unit was granted when the account was opened."""
+    """
+    What a counter is granted when it is first touched, by unit.
+
+    That of a window has the window's kind behind it: `usd@day`.
+    """
     slices: frozenset[str] = frozenset()
     """The units that were carved out of the parent: charges stop here."""
     frozen: str = ""
@@ -52,10 +56,15 @@ class Row(NamedTuple):
         """Whether it lasts for one step of a graph; reports leave it out."""
         return STEP in self.spec.labels
 
-    def ceiling(self, unit: str) -> int | None:
-        """What *unit* was limited to when the account was opened."""
+    @property
+    def lifelong(self) -> tuple[str, ...]:
+        """The units that are limited without a window."""
+        return tuple(unit for unit, _ in self.ceilings if "@" not in unit)
+
+    def ceiling(self, limit: str) -> int | None:
+        """What a unit, or a unit in a window, is granted at first."""
         for name, value in self.ceilings:
-            if name == unit:
+            if name == limit:
                 return value
         return None
 

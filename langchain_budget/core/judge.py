@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from langchain_budget.core.accounts import Row
+from langchain_budget.core.amounts import LARGEST
 from langchain_budget.core.postings import (
     Balance,
     CounterKey,
@@ -36,7 +37,7 @@ ReadBalance = Callable[[CounterKey], Readable]
 
 def judge(posting: Posting, rows: Rows, balance: ReadBalance) -> Refusal | None:
     """The first reason against *posting*, `None` when it may be applied."""
-    _, _, _, deltas, admit, _, _, seen, unpriced, _ = posting
+    _, _, _, deltas, admit, _, _, seen, unpriced, *_ = posting
     refusal = None
     if admit or seen:
         refusal = refuse_accounts(posting, rows)
@@ -45,6 +46,13 @@ def judge(posting: Posting, rows: Rows, balance: ReadBalance) -> Refusal | None:
     if refusal is None:
         refusal = refuse_deltas(deltas, balance)
     return refusal
+
+
+def refuse_time(posting: Posting, now: float) -> Refusal | None:
+    """A reason in the clock: the windows were reckoned for another time."""
+    if posting.during is None or posting.during[0] <= now < posting.during[1]:
+        return None
+    return Refusal(Kind.OUTSIDE, posting.account, detail=str(now))
 
 
 def refuse_accounts(posting: Posting, rows: Rows) -> Refusal | None:
@@ -85,11 +93,15 @@ def _refuse_unpriced(
 def refuse_deltas(deltas: tuple[Delta, ...], balance: ReadBalance) -> Refusal | None:
     """A reason in the balances: less is available than is wanted."""
     for keys, granted, held, spent, lent, guarded, _ in deltas:
-        if not guarded:
+        if not (guarded or granted):
             continue
         wanted = held + spent + lent - granted
         for key in keys:
             seen = balance(key)
+            if granted > LARGEST - (seen.granted or 0):
+                return Refusal(Kind.OVERFLOW, key.account, key.unit, granted, _kept(seen))
+            if not guarded:
+                continue
             # Reckoned in place: `seen.available` would take as long as all the rest.
             limit = seen.granted
             if limit is None:

@@ -63,6 +63,10 @@ class Kind(StrEnum):
     STORE = "store"
     STALE = "stale"
     """An account has changed since the posting was built: build it again."""
+    OUTSIDE = "outside"
+    """The store's clock is outside of the windows that were reckoned with."""
+    OVERFLOW = "overflow"
+    """More would be granted than is counted."""
     NOT_OPEN = "not_open"
     """The hold was closed before."""
     UNKNOWN = "unknown"
@@ -77,6 +81,13 @@ class CounterKey(NamedTuple):
     account: str
     unit: str
     window: str = LIFETIME
+    """Which instance of which window: `day@2026-11-22`."""
+
+    @property
+    def limit(self) -> str:
+        """Which ceiling of its account it is granted at first: `usd`, `usd@day`."""
+        span, _, _ = self.window.partition("@")
+        return f"{self.unit}@{span}" if span else self.unit
 
 
 class Balance(NamedTuple):
@@ -133,13 +144,37 @@ class OpenHold(NamedTuple):
 
 
 class CloseHold(NamedTuple):
-    """Take a hold out of one of the states *before*, and give back what it held."""
+    """
+    Take a hold out of one of the states *before*, and give back what it *held*.
+
+    A hold that the store does not know may be on its way: one that is closed
+    *unseen* is never opened.
+    """
 
     id: str
     status: Status
     basis: Basis
     charged: Vector
     before: frozenset[tuple[Status, Basis]]
+    held: tuple[Delta, ...] = ()
+    """The deltas that the hold was opened with; none where it is no longer open."""
+    unseen: bool = False
+
+
+class KeepHold(NamedTuple):
+    """Let an open hold live *ttl_seconds* from now on; the journal is not told."""
+
+    id: str
+    ttl_seconds: float
+
+
+class Part(NamedTuple):
+    """Some of the charge of a note: what one of several callers used."""
+
+    account: str
+    amounts: Vector
+    basis: Basis
+    labels: Mapping[str, str] = NO_LABELS
 
 
 class Note(NamedTuple):
@@ -151,6 +186,8 @@ class Note(NamedTuple):
     basis: Basis = Basis.NONE
     labels: Mapping[str, str] = NO_LABELS
     reason: str = ""
+    parts: tuple[Part, ...] = ()
+    """Who used how much of *amounts*, where that is known; they come to the same."""
 
 
 NO_NOTE: Final = Note()
@@ -161,8 +198,8 @@ class Posting(NamedTuple):
     One change to the books, applied whole or not at all.
 
     *admit* names accounts that must be open, unfrozen and at that version; *seen*
-    only at that version; *priced* names counters that must have no ceiling, since
-    the cost is not known.
+    only at that version; *unpriced* names counters that must have no ceiling, since
+    the cost is not known. The store's clock must be within *during*, if given.
     """
 
     id: str
@@ -170,11 +207,15 @@ class Posting(NamedTuple):
     account: str
     deltas: tuple[Delta, ...] = ()
     admit: tuple[tuple[str, int], ...] = ()
-    hold: OpenHold | CloseHold | None = None
+    hold: OpenHold | CloseHold | KeepHold | None = None
     note: Note = NO_NOTE
     seen: tuple[tuple[str, int], ...] = ()
     unpriced: tuple[CounterKey, ...] = ()
     rows: tuple[Row, ...] = ()
+    ttl_seconds: float | None = None
+    """How long the *rows* live from now on, by the store's clock."""
+    during: tuple[float, float] | None = None
+    """From when, and until before when, the deltas are in the right windows."""
 
 
 class Hold(NamedTuple):

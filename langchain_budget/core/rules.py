@@ -14,9 +14,11 @@ from langchain_budget.core.postings import (
     CloseHold,
     Delta,
     Hold,
+    KeepHold,
     Kind,
     Note,
     OpenHold,
+    Part,
     Posting,
     Refusal,
     Status,
@@ -42,6 +44,7 @@ MAY_FREE: Final = frozenset({Kind.EXHAUSTED, Kind.CONTENDED})
 """Refusals that an expired hold or a loan may mend."""
 
 _SETTLED: Final = Status.SETTLED
+_RELEASED: Final = Status.RELEASED
 _OPEN: Final = Status.OPEN
 _ESTIMATED: Final = Basis.ESTIMATED
 _NONE: Final = Basis.NONE
@@ -69,6 +72,12 @@ class Charge(NamedTuple):
     labels: Mapping[str, str] = NO_LABELS
     whole: bool = False
     """Whether an estimate covers all that came out, so that nothing is in doubt."""
+    parts: tuple[Part, ...] = ()
+    """Who used how much of it, where several did."""
+
+
+NOT_USED: Final = Charge(NOTHING, Basis.NONE)
+"""What a hold is closed at when nothing was used."""
 
 
 def reserve(
@@ -86,7 +95,10 @@ def reserve(
     admit, account = route.admit, route.account
     return new(
         Posting,
-        (hold_id, "reserve", account, deltas, admit, asked, NO_NOTE, (), keys, ()),
+        (
+            *(hold_id, "reserve", account, deltas, admit, asked),
+            *(NO_NOTE, (), keys, (), None, None),
+        ),
     )
 
 
@@ -106,14 +118,25 @@ def settle(hold: Hold, charge: Charge, route: Route) -> Posting:
 
 
 def release(hold: Hold) -> Posting:
-    """Give back all of a hold: nothing was used."""
-    return _close(hold, "release", Status.RELEASED, Charge(NOTHING, Basis.NONE), ())
+    """
+    Give back all of a hold: nothing was used.
+
+    A store that has not seen the hold will not open it later: the reserve may have
+    been cut off on its way there.
+    """
+    return _close(hold, "release", Status.RELEASED, NOT_USED, ())
+
+
+def keep(hold: Hold, ttl_seconds: float) -> Posting:
+    """Let an open hold live on: the call that it pays for is still running."""
+    asked = KeepHold(hold.id, ttl_seconds)
+    return Posting(f"{hold.id}:keep", "keep", hold.account, hold=asked)
 
 
 def expire(hold: Hold, route: Route) -> Posting:
     """Close a hold past its time: charged as estimated if the call had started."""
     if not hold.started:
-        return _close(hold, "expire", Status.EXPIRED, Charge(NOTHING, Basis.NONE), ())
+        return _close(hold, "expire", Status.EXPIRED, NOT_USED, ())
     charge = Charge(hold.amounts, Basis.ESTIMATED, hold.labels)
     spent = _spent(hold, charge.amounts, route)
     return _close(hold, "expire", Status.EXPIRED, charge, spent)
@@ -137,14 +160,14 @@ def supersede(hold: Hold, charge: Charge, route: Route) -> Posting:
             hold.id, Status.SETTLED, charge.basis, charge.amounts, SUPERSEDABLE
         ),
         note=Note(
-            difference, settled, charge.basis, charge.labels, reason=str(hold.basis)
+            difference, settled, charge.basis, charge.labels, str(hold.basis)
         ),
     )
 
 
 def opened(posting: Posting) -> Hold:
     """The hold that a reserve has just opened; the store alone knows the hours."""
-    _, _, account, deltas, _, asked, _, _, _, _ = posting
+    _, _, account, deltas, _, asked, *_ = posting
     assert type(asked) is OpenHold  # noqa: S101  # only reserves are passed
     hold_id, _, started, amounts, worst, labels = asked
     fields = (hold_id, account, amounts, worst, deltas, started)
@@ -155,7 +178,7 @@ def closed(hold: Hold, charge: Charge | None) -> Hold:
     """The hold after it was settled, or released when there is no charge."""
     if charge is None:
         return hold._replace(status=Status.RELEASED)
-    amounts, basis, labels, _ = charge
+    amounts, basis, labels, _, _ = charge
     # One slice and one sum: unpacking would go through a list.
     return new(Hold, hold[:8] + (_SETTLED, basis, amounts, labels))  # noqa: RUF005
 
@@ -177,15 +200,14 @@ def beyond(hold: Hold, charged: Vector) -> dict[str, int]:
 def _close(
     hold: Hold, kind: str, status: Status, charge: Charge, deltas: tuple[Delta, ...]
 ) -> Posting:
-    amounts, basis, labels, _ = charge
+    amounts, basis, labels, _, parts = charge
     short = unconfirmed(hold, charge) if basis is _ESTIMATED else NOTHING
-    asked = new(CloseHold, (hold[0], status, basis, amounts, FRESH))
-    note = new(Note, (amounts, short, basis, labels, ""))
+    unseen = status is _RELEASED
+    asked = new(CloseHold, (hold[0], status, basis, amounts, FRESH, hold[4], unseen))
+    note = new(Note, (amounts, short, basis, labels, "", parts))
     posting_id, account = f"{hold[0]}:{kind}", hold[1]
-    return new(
-        Posting,
-        (posting_id, kind, account, deltas, (), asked, note, (), (), ()),
-    )
+    fields = (posting_id, kind, account, deltas, (), asked, note, (), (), (), None, None)
+    return new(Posting, fields)
 
 
 def _spent(hold: Hold, amounts: Vector, route: Route) -> tuple[Delta, ...]:

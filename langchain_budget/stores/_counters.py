@@ -37,20 +37,20 @@ class Counters(dict[CounterKey, Counter]):
     def __init__(self, rows: dict[str, Row]) -> None:
         super().__init__()
         self._rows = rows
-        self._units: dict[str, list[str]] = {}
+        self._keys: dict[str, list[CounterKey]] = {}
 
     def __missing__(self, key: CounterKey) -> Counter:
         row = self._rows.get(key.account)
-        counter = self[key] = Counter(key, row.ceiling(key.unit) if row else None)
-        self._units.setdefault(key.account, []).append(key.unit)
+        counter = self[key] = Counter(key, row.ceiling(key.limit) if row else None)
+        self._keys.setdefault(key.account, []).append(key)
         return counter
 
     def of(self, account: str) -> list[Counter]:
         """Every counter of an account, those of untouched limits included."""
         row = self._rows.get(account)
-        limited = [unit for unit, _ in row.ceilings] if row else []
-        units = dict.fromkeys([*limited, *self._units.get(account, ())])
-        return [self[CounterKey(account, unit)] for unit in units]
+        limited = [CounterKey(account, unit) for unit in row.lifelong] if row else []
+        keys = dict.fromkeys([*limited, *self._keys.get(account, ())])
+        return [self[key] for key in keys]
 
 
 def change(

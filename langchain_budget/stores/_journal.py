@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from langchain_budget.core.accounts import Row
 from langchain_budget.core.postings import (
     NOTHING,
     Basis,
@@ -43,13 +44,15 @@ _OPENING, _CLOSING, _OTHER = range(3)
 _HEAD: Final = 7
 DELTAS: Final = 13
 """Where those of a hold begin."""
+_CLOSED: Final = 18
+"""Where those of a charge begin."""
 WIDTH: Final = 6
 """How many fields of a line a delta takes."""
 
 
 def opening(posting: Posting, at: float, moved: Moved) -> Line:
     """A hold was opened; this line is also what is kept of the hold."""
-    posting_id, kind, account, _, _, _, _, _, _, rows = posting
+    posting_id, kind, account, _, _, _, _, _, _, rows, _, _ = posting
     asked: Any = posting.hold
     hold, ttl_seconds, started, amounts, worst, labels = asked
     deltas, spilled = moved
@@ -75,10 +78,10 @@ def closing(
     posting: Posting, at: float, moved: Moved, opened: Line, *, releases: bool
 ) -> Line:
     """The hold of *opened* was closed, or was closed before and charged anew."""
-    posting_id, kind, account, _, _, _, note, _, _, rows = posting
+    posting_id, kind, account, _, _, _, note, _, _, rows, _, _ = posting
     asked: Any = posting.hold
-    _, status, basis, charged, _ = asked
-    amounts, unconfirmed, known, labels, reason = note
+    _, status, basis, charged, _, _, _ = asked
+    amounts, unconfirmed, known, labels, reason, parts = note
     deltas, spilled = moved
     spent = _flat(charged)
     head = (
@@ -99,16 +102,29 @@ def closing(
         known._value_,
         _flat(labels) if labels else (),
         reason,
+        parts,
     )
     return head + deltas
 
 
-def other(posting: Posting, at: float, moved: Moved) -> Line:
+def never_opened(posting: Posting, at: float) -> Line:
+    """What stands for a hold that was given up before it was seen."""
+    asked: Any = posting.hold
+    head = (_OPENING, at, "reserve", asked.id, posting.account, (), ())
+    return (*head, asked.id, at, False, (), (), ())
+
+
+def other(posting: Posting, at: float, moved: Moved, rows: tuple[Row, ...]) -> Line:
     """Something that has no hold; such lines are few, and need not be small."""
     deltas, spilled = moved
     _, kind, account, *_ = posting
-    head = (_OTHER, at, kind, posting.id, account, spilled, posting.rows)
+    head = (_OTHER, at, kind, posting.id, account, spilled, rows)
     return (*head, posting.note, *deltas)
+
+
+def kept(opened: Line, deadline: float) -> Line:
+    """The same hold with another deadline."""
+    return (*opened[:8], deadline, *opened[9:])
 
 
 def expires_at(opened: Line) -> float:
@@ -188,15 +204,17 @@ def _read_opening(line: Line) -> _Read:
 
 
 def _read_closing(line: Line) -> _Read:
-    opened, releases, _, _, _, amounts, unconfirmed, known, labels, reason = line[7:17]
+    opened, releases, _, _, _, amounts, unconfirmed, *rest = line[7:_CLOSED]
+    known, labels, reason, parts = rest
     note = Note(
         _mapping(amounts),
         _mapping(unconfirmed),
         Basis(known),
         _mapping(labels),
         reason,
+        parts,
     )
-    return opened[7], note, line[17:], deltas_of(opened) if releases else ()
+    return opened[7], note, line[_CLOSED:], deltas_of(opened) if releases else ()
 
 
 def _read_other(line: Line) -> _Read:

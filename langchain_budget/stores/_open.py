@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from langchain_budget.core.faults import BudgetError
+from langchain_budget.errors import UnknownStore
 from langchain_budget.stores.base import Store
 from langchain_budget.stores.memory import MemoryStore
-
-
-class UnknownStore(BudgetError, ValueError):
-    """No store goes by that name."""
 
 
 def open_store(store: Store | str | None) -> Store:

@@ -6,18 +6,20 @@ from collections import deque
 from typing import Final, TypeVar
 
 from langchain_budget.core.accounts import Row
-from langchain_budget.core.judge import judge, refuse_deltas
+from langchain_budget.core.judge import judge, refuse_deltas, refuse_time
 from langchain_budget.core.postings import (
     Change,
     CloseHold,
     Effect,
     Hold,
+    KeepHold,
     Kind,
     OpenHold,
     Posting,
     Receipt,
     Refusal,
     Spill,
+    Status,
     new,
 )
 from langchain_budget.core.rules import FRESH
@@ -76,6 +78,8 @@ class Tables:
             return self._open(posting, asked, now)
         if type(asked) is CloseHold:
             return self._close(posting, asked, now)
+        if type(asked) is KeepHold:
+            return self._keep(posting, asked, now)
         return self._other(posting, now)
 
     def find(self, hold_id: str) -> Hold | None:
@@ -105,7 +109,7 @@ class Tables:
         hold_id = asked.id
         if hold_id in self.open or hold_id in self._closed:
             return self._reopen(posting, hold_id)
-        refusal = self._refuse(posting)
+        refusal = self._refuse(posting, now)
         if refusal is not None:
             return refusal
         changes: list[Change] = []
@@ -114,19 +118,22 @@ class Tables:
         deadline = journal.expires_at(line)
         if deadline < self._soonest:  # noqa: PLR1730  # `min` takes four times as long
             self._soonest = deadline
-        return self._write(posting, line, changes)
+        return self._write(line, changes)
 
     def _reopen(self, posting: Posting, hold_id: str) -> Receipt | Refusal:
         found = self.find(hold_id)
-        same = found is not None and found.deltas == posting.deltas
+        same = found is not None and (
+            found.deltas == posting.deltas or _never_opened(found)
+        )
         return Receipt(0, (), found) if same else _conflict(posting)
 
-    def _refuse(self, posting: Posting) -> Refusal | None:
+    def _refuse(self, posting: Posting, now: float) -> Refusal | None:
         """What the core says; accounts that passed do so again until one changes."""
-        _, _, _, deltas, admit, _, _, seen, unpriced, _ = posting
-        if admit in self._passed and not (seen or unpriced):
+        _, _, _, deltas, admit, _, _, seen, unpriced, _, _, during = posting
+        if admit in self._passed and not (seen or unpriced or during):
             return refuse_deltas(deltas, self._counter)
-        refusal = judge(posting, self.rows, self._counter)
+        refusal = refuse_time(posting, now)
+        refusal = refusal or judge(posting, self.rows, self._counter)
         if refusal is None:
             self._passed.add(admit)
         return refusal
@@ -140,45 +147,66 @@ class Tables:
             wrong = self._wrong_hold(asked, posting)
             if wrong is not None:
                 return wrong
-        refusal = self._refuse(posting)
+        refusal = self._refuse(posting, now)
         if refusal is not None:
             return refusal
         releases = opened is not None
         if opened is None:
-            opened = journal.opened_by(self._closed[hold_id])
+            opened = self._opened_before(posting, hold_id, now)
         else:
             self._release(opened)
         changes: list[Change] = []
         moved = self._move(posting, changes)
         line = journal.closing(posting, now, moved, opened, releases=releases)
         self._closed.keep(hold_id, line)
-        return self._write(posting, line, changes)
+        return self._write(line, changes)
 
     def _wrong_hold(self, asked: CloseHold, posting: Posting) -> Refusal | None:
         hold = self.find(asked.id)
+        if hold is None and asked.unseen:
+            return None
         if hold is None:
             return Refusal(Kind.UNKNOWN, posting.account, detail=asked.id)
         if (hold.status, hold.basis) not in asked.before:
             return Refusal(Kind.NOT_OPEN, posting.account, hold=hold)
         return None
 
+    def _opened_before(self, posting: Posting, hold_id: str, now: float) -> Line:
+        if hold_id in self._closed:
+            return journal.opened_by(self._closed[hold_id])
+        return journal.never_opened(posting, now)
+
+    def _keep(self, posting: Posting, asked: KeepHold, now: float) -> Receipt | Refusal:
+        """Move the deadline of an open hold; nothing else changes."""
+        opened = self.open.get(asked.id)
+        if opened is None:
+            hold = self.find(asked.id)
+            kind = Kind.NOT_OPEN if hold else Kind.UNKNOWN
+            return Refusal(kind, posting.account, detail=asked.id, hold=hold)
+        deadline = now + asked.ttl_seconds
+        self.open[asked.id] = journal.kept(opened, deadline)
+        self._soonest = min(self._soonest, deadline)
+        return Receipt(0)
+
     def _other(self, posting: Posting, now: float) -> Receipt | Refusal:
         """Post what has no hold."""
         if posting.id in self._posted:
             known, receipt = self._posted[posting.id]
             return receipt if _same(known, posting) else _conflict(posting)
-        refusal = self._refuse(posting)
+        refusal = self._refuse(posting, now)
         if refusal is not None:
             return refusal
         changes: list[Change] = []
-        line = journal.other(posting, now, self._move(posting, changes))
-        receipt = self._write(posting, line, changes)
+        rows = tuple(dated(row, posting, now) for row in posting.rows)
+        # Counters are made with the ceilings of before: the deltas say what changes.
+        line = journal.other(posting, now, self._move(posting, changes), rows)
+        for row in rows:
+            self._put(row)
+        receipt = self._write(line, changes)
         self._posted.keep(posting.id, (posting, receipt))
         return receipt
 
-    def _write(self, posting: Posting, line: Line, changes: list[Change]) -> Receipt:
-        for row in posting.rows:
-            self._put(row)
+    def _write(self, line: Line, changes: list[Change]) -> Receipt:
         self.lines.append(line)
         return new(Receipt, (len(self.lines), tuple(changes), None))
 
@@ -234,6 +262,18 @@ class Tables:
         for effect in effects:
             change((self.counters[effect.key],), effect, changes)
         return effects
+
+
+def dated(row: Row, posting: Posting, now: float) -> Row:
+    """The account as it is kept: how long it lives is reckoned by the store's clock."""
+    if posting.ttl_seconds is None:
+        return row
+    return row._replace(expires_at=now + posting.ttl_seconds)
+
+
+def _never_opened(hold: Hold) -> bool:
+    """Whether the hold was given up before the store had seen it."""
+    return hold.status is Status.RELEASED and not (hold.deltas or hold.amounts)
 
 
 def _same(known: Posting, again: Posting) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar, TypeVar
 
 from langchain_budget.core.accounts import Row
 from langchain_budget.core.postings import (
@@ -16,6 +16,9 @@ from langchain_budget.core.postings import (
     Receipt,
     Refusal,
 )
+from langchain_budget.stores._away import in_thread
+
+_Answer = TypeVar("_Answer")
 
 
 class Store(ABC):
@@ -24,7 +27,10 @@ class Store(ABC):
 
     `post` applies a posting whole or not at all. Answers of the world, such as a
     lost connection, are raised as `StoreError`; answers of the books are returned.
-    Every method has an awaitable twin.
+    Every method has an awaitable twin. Those below call the methods that wait: in
+    a thread, if the store is *blocking*; a store that can do better overrides them.
+
+    `langchain_budget.testing.conformance` has the tests that every store passes.
     """
 
     blocking: ClassVar[bool]
@@ -40,11 +46,11 @@ class Store(ABC):
 
     @abstractmethod
     def below(self, path: str) -> tuple[Row, ...]:
-        """The account at *path* and all under it, parents first."""
+        """The account at *path* and all under it, parents first; all, for `""`."""
 
     @abstractmethod
     def balances(self, accounts: Iterable[str]) -> Mapping[CounterKey, Balance]:
-        """Every counter of these accounts."""
+        """Every counter of these accounts, those of untouched limits included."""
 
     @abstractmethod
     def hold(self, hold_id: str) -> Hold | None:
@@ -59,8 +65,8 @@ class Store(ABC):
         """The open holds past their time to live."""
 
     @abstractmethod
-    def journal(self, after: int = 0) -> tuple[Entry, ...]:
-        """The entries whose sequence number is above *after*, in order."""
+    def journal(self, after: int = 0, limit: int | None = None) -> tuple[Entry, ...]:
+        """The first *limit* entries numbered above *after*, in order; all, if None."""
 
     @abstractmethod
     def lapsed(self) -> tuple[Row, ...]:
@@ -70,42 +76,54 @@ class Store(ABC):
     def now(self) -> float:
         """Seconds since 1970 by the store's own clock."""
 
-    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections; a store that is used again opens new ones."""
+
     async def apost(self, posting: Posting) -> Receipt | Refusal:
         """Awaitable twin of `post`."""
+        return await self._away(self.post, posting)
 
-    @abstractmethod
     async def arows(self, paths: Iterable[str]) -> Mapping[str, Row]:
         """Awaitable twin of `rows`."""
+        return await self._away(self.rows, paths)
 
-    @abstractmethod
     async def abelow(self, path: str) -> tuple[Row, ...]:
         """Awaitable twin of `below`."""
+        return await self._away(self.below, path)
 
-    @abstractmethod
     async def abalances(self, accounts: Iterable[str]) -> Mapping[CounterKey, Balance]:
         """Awaitable twin of `balances`."""
+        return await self._away(self.balances, accounts)
 
-    @abstractmethod
     async def ahold(self, hold_id: str) -> Hold | None:
         """Awaitable twin of `hold`."""
+        return await self._away(self.hold, hold_id)
 
-    @abstractmethod
     async def aopen_holds(self) -> tuple[Hold, ...]:
         """Awaitable twin of `open_holds`."""
+        return await self._away(self.open_holds)
 
-    @abstractmethod
     async def aoverdue(self) -> tuple[Hold, ...]:
         """Awaitable twin of `overdue`."""
+        return await self._away(self.overdue)
 
-    @abstractmethod
-    async def ajournal(self, after: int = 0) -> tuple[Entry, ...]:
+    async def ajournal(
+        self, after: int = 0, limit: int | None = None
+    ) -> tuple[Entry, ...]:
         """Awaitable twin of `journal`."""
+        return await self._away(self.journal, after, limit)
 
-    @abstractmethod
     async def alapsed(self) -> tuple[Row, ...]:
         """Awaitable twin of `lapsed`."""
+        return await self._away(self.lapsed)
 
-    @abstractmethod
     async def anow(self) -> float:
         """Awaitable twin of `now`."""
+        return await self._away(self.now)
+
+    async def aclose(self) -> None:
+        """Awaitable twin of `close`."""
+        await self._away(self.close)
+
+    async def _away(self, ask: Callable[..., _Answer], *args: object) -> _Answer:
+        return await in_thread(ask, *args) if self.blocking else ask(*args)

@@ -51,15 +51,15 @@ class MemoryStore(Store):
             return {path: rows[path] for path in paths if path in rows}
 
     def below(self, path: str) -> tuple[Row, ...]:
-        """The account at *path* and all under it, parents first."""
-        inside = path + SEPARATOR
+        """The account at *path* and all under it, parents first; all, for `""`."""
+        inside = path and path + SEPARATOR
         with self._lock:
             rows = self._tables.rows.values()
             found = [row for row in rows if (row.path + SEPARATOR).startswith(inside)]
         return tuple(sorted(found, key=lambda row: row.path.split(SEPARATOR)))
 
     def balances(self, accounts: Iterable[str]) -> Mapping[CounterKey, Balance]:
-        """Every counter of these accounts."""
+        """Every counter of these accounts, those of untouched limits included."""
         with self._lock:
             return {
                 counter.key: counter.balance()
@@ -84,11 +84,12 @@ class MemoryStore(Store):
         with self._lock:
             return self._tables.overdue(now)
 
-    def journal(self, after: int = 0) -> tuple[Entry, ...]:
-        """The entries whose sequence number is above *after*, in order."""
+    def journal(self, after: int = 0, limit: int | None = None) -> tuple[Entry, ...]:
+        """The first *limit* entries numbered above *after*, in order; all, if None."""
         tables = self._tables
+        until = None if limit is None else after + limit
         with self._lock:
-            lines = tables.lines[after:]
+            lines = tables.lines[after:until]
         return tuple(
             entry_of(tables.chains, seq, line)
             for seq, line in enumerate(lines, after + 1)
@@ -107,43 +108,3 @@ class MemoryStore(Store):
     def now(self) -> float:
         """Seconds since 1970 by the store's own clock."""
         return self._clock()
-
-    async def apost(self, posting: Posting) -> Receipt | Refusal:
-        """Awaitable twin of `post`."""
-        return self.post(posting)
-
-    async def arows(self, paths: Iterable[str]) -> Mapping[str, Row]:
-        """Awaitable twin of `rows`."""
-        return self.rows(paths)
-
-    async def abelow(self, path: str) -> tuple[Row, ...]:
-        """Awaitable twin of `below`."""
-        return self.below(path)
-
-    async def abalances(self, accounts: Iterable[str]) -> Mapping[CounterKey, Balance]:
-        """Awaitable twin of `balances`."""
-        return self.balances(accounts)
-
-    async def ahold(self, hold_id: str) -> Hold | None:
-        """Awaitable twin of `hold`."""
-        return self.hold(hold_id)
-
-    async def aopen_holds(self) -> tuple[Hold, ...]:
-        """Awaitable twin of `open_holds`."""
-        return self.open_holds()
-
-    async def aoverdue(self) -> tuple[Hold, ...]:
-        """Awaitable twin of `overdue`."""
-        return self.overdue()
-
-    async def ajournal(self, after: int = 0) -> tuple[Entry, ...]:
-        """Awaitable twin of `journal`."""
-        return self.journal(after)
-
-    async def alapsed(self) -> tuple[Row, ...]:
-        """Awaitable twin of `lapsed`."""
-        return self.lapsed()
-
-    async def anow(self) -> float:
-        """Awaitable twin of `now`."""
-        return self.now()

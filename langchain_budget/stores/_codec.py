@@ -1,0 +1,207 @@
+"""
+What stores keep as text: accounts, holds and entries of the journal, as JSON.
+
+The stores never look into these texts. Whole numbers of any size stay exact, and
+the same value always makes the same text, so that equal ones can be told by it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+from langchain_budget.core.accounts import Row, Spec
+from langchain_budget.core.postings import (
+    Basis,
+    CounterKey,
+    Delta,
+    Effect,
+    Entry,
+    Hold,
+    Note,
+    OpenHold,
+    Part,
+    Posting,
+    Spill,
+    Status,
+)
+
+Json = Any
+_encode: Final = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), default=dict
+).encode
+_decode: Final = json.JSONDecoder().decode
+
+
+def text_of(value: Json) -> str:
+    """The shortest JSON of *value*."""
+    return _encode(value)
+
+
+def value_of(text: str) -> Json:
+    """What `text_of` was given."""
+    return _decode(text)
+
+
+def row_text(row: Row) -> str:
+    """An account but for what the store keeps beside: path, version and states."""
+    return _encode([row.spec, row.ceilings, sorted(row.slices)])
+
+
+def row_of(
+    path: str, version: int, states: tuple[str, bool, float | None], text: str
+) -> Row:
+    """The account with these *states*: frozen why, closed, expires at."""
+    spec, ceilings, slices = _decode(text)
+    limits, carved, share, marks, labels, borrows = spec
+    made = Spec(
+        _pairs(limits), _pairs(carved), share, tuple(marks), _pairs(labels), borrows
+    )
+    frozen, closed, expires_at = states
+    return Row(
+        path,
+        version,
+        made,
+        _pairs(ceilings),
+        frozenset(slices),
+        frozen,
+        bool(closed),
+        expires_at,
+    )
+
+
+def hold_text(posting: Posting, asked: OpenHold) -> str:
+    """A hold but for what the store keeps beside: id, times and states."""
+    _, _, started, amounts, worst, labels = asked
+    deltas = _flat_deltas(posting.deltas)
+    return _encode([posting.account, amounts, worst, deltas, started, labels])
+
+
+def hold_of(
+    hold_id: str, times: tuple[float, float], states: tuple[str, str, str], text: str
+) -> Hold:
+    """The hold with these *states*: status, basis, and the JSON of what is charged."""
+    account, amounts, worst, flat, started, labels = _decode(text)
+    status, basis, charged = states
+    return Hold(
+        hold_id,
+        account,
+        amounts,
+        worst,
+        _deltas(flat),
+        started,
+        *times,
+        Status(status),
+        Basis(basis),
+        _decode(charged) if charged else {},
+        labels,
+    )
+
+
+def never_opened(hold_id: str, account: str, at: float) -> Hold:
+    """What is told of a hold that was released before the store had seen it."""
+    return Hold(hold_id, account, {}, {}, (), False, at, at, Status.RELEASED)  # noqa: FBT003
+
+
+def entry_text(posting: Posting) -> str:
+    """An entry but for what the store keeps beside: number, time, kind and ids."""
+    asked = posting.hold
+    note, held = posting.note, ()
+    if type(asked) is OpenHold:
+        note = Note(asked.amounts, labels=asked.labels)
+    elif asked is not None:
+        held = getattr(asked, "held", ())
+    rows = [
+        (row.path, row.version, row.frozen, row.closed, row.expires_at, row_text(row))
+        for row in posting.rows
+    ]
+    deltas = _flat_deltas(posting.deltas)
+    return _encode([note, deltas, _flat_deltas(held), rows, posting.ttl_seconds])
+
+
+def entry_of(  # noqa: PLR0913
+    seq: int,
+    at: float,
+    words: tuple[str, str, str, str],
+    text: str,
+    spilled: str = "",
+    *,
+    unseen: bool = False,
+) -> Entry:
+    """The entry with these *words*: kind, id of the posting, account, id of the hold."""
+    kind, posting, account, hold = words
+    note, deltas, held, rows, ttl = _decode(text)
+    return Entry(
+        seq,
+        at,
+        kind,
+        posting,
+        account,
+        hold,
+        _note(note),
+        _deltas(deltas),
+        () if unseen else _deltas(held),
+        effects_of(spilled),
+        tuple(_entered(row, at, ttl) for row in rows),
+    )
+
+
+def effects_text(effects: Iterable[Effect]) -> str:
+    """What spilled; nothing makes no text."""
+    listed = list(effects)
+    return _encode(listed) if listed else ""
+
+
+def effects_of(text: str) -> tuple[Effect, ...]:
+    """What spilled; whole numbers may stand there as text."""
+    return tuple(
+        Effect(CounterKey(*key), *map(int, by)) for key, *by in _decode(text or "[]")
+    )
+
+
+def _entered(row: Json, at: float, ttl: float | None) -> Row:
+    path, version, frozen, closed, expires_at, text = row
+    until = expires_at if ttl is None else at + ttl
+    return row_of(path, version, (frozen, closed, until), text)
+
+
+def _note(fields: Json) -> Note:
+    amounts, unconfirmed, basis, labels, reason, parts = fields
+    made = tuple(
+        Part(account, used, Basis(known), who) for account, used, known, who in parts
+    )
+    return Note(amounts, unconfirmed, Basis(basis), labels, reason, made)
+
+
+def _flat_deltas(deltas: Iterable[Delta]) -> list[Json]:
+    """A delta as a list, its last fields left out where they are none."""
+    flat: list[Json] = []
+    for delta in deltas:
+        fields: list[Json] = list(delta)
+        if not delta.spill:
+            fields.pop()
+        flat.append(fields)
+    return flat
+
+
+def _deltas(flat: Json) -> tuple[Delta, ...]:
+    return tuple(_delta(*fields) for fields in flat)
+
+
+def _delta(counters: Json, *rest: Json) -> Delta:
+    granted, held, spent, lent, guarded, *spill = rest
+    keys = _keys(counters)
+    return Delta(keys, granted, held, spent, lent, guarded, _spills(*spill))
+
+
+def _spills(spills: Json = ()) -> tuple[Spill, ...]:
+    return tuple(Spill(CounterKey(*key), _keys(payers)) for key, payers in spills)
+
+
+def _keys(keys: Json) -> tuple[CounterKey, ...]:
+    return tuple(CounterKey(*key) for key in keys)
+
+
+def _pairs(pairs: Json) -> tuple[tuple[Any, Any], ...]:
+    return tuple((key, value) for key, value in pairs)

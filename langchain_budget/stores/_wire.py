@@ -1,0 +1,132 @@
+"""
+A posting as a store outside of this process gets it: worked out, one line a counter.
+
+Such a store only adds, compares and keeps texts. Which counters a posting changes
+by how much, in which order they are judged, and what is kept of it is settled here,
+so that it is the same for each.
+"""
+
+from __future__ import annotations
+
+from operator import add
+from typing import NamedTuple
+
+from langchain_budget.core.amounts import LARGEST
+from langchain_budget.core.postings import (
+    Balance,
+    Change,
+    CloseHold,
+    CounterKey,
+    Hold,
+    KeepHold,
+    Kind,
+    Posting,
+    Refusal,
+)
+from langchain_budget.core.rules import FRESH
+
+
+class Net(NamedTuple):
+    """All that a posting does to one counter."""
+
+    key: CounterKey
+    granted: int = 0
+    held: int = 0
+    spent: int = 0
+    lent: int = 0
+    grants: bool = False
+    """Whether it is granted something, if only to be taken away: it gets a limit."""
+    shown: bool = False
+    """Whether the receipt tells of it, if it has a limit."""
+
+
+class Guard(NamedTuple):
+    """Refuse when the counter of *net* has less than *wanted* available."""
+
+    net: int
+    wanted: int
+
+
+class Pour(NamedTuple):
+    """When *slice* has less than nothing left, it is granted that, lent by *payers*."""
+
+    slice: CounterKey
+    payers: tuple[CounterKey, ...]
+
+
+class Work(NamedTuple):
+    """What a posting comes to."""
+
+    nets: tuple[Net, ...]
+    """In the order in which the posting first names their counters."""
+    guards: tuple[Guard, ...]
+    """In the order in which they are judged."""
+    pours: tuple[Pour, ...]
+    """In the order in which they are done, after all nets."""
+
+
+def work_of(posting: Posting) -> Work:
+    """Add up what the deltas do, and what the hold that they close gives back."""
+    sums: dict[CounterKey, list[int]] = {}
+    guards: list[tuple[CounterKey, int]] = []
+    pours: list[Pour] = []
+    for keys, granted, held, spent, lent, guarded, spills in posting.deltas:
+        shown = 1 if granted or spent or lent else 0
+        change = (granted, held, spent, lent, 1 if granted else 0, shown)
+        for key in keys:
+            _add(sums, key, change)
+        if guarded:
+            wanted = held + spent + lent - granted
+            guards += ((key, wanted) for key in keys)
+        else:
+            pours += (Pour(*spill) for spill in spills)
+    if type(posting.hold) is CloseHold:
+        for delta in posting.hold.held:
+            for key in delta.counters:
+                _add(sums, key, (0, -delta.held, 0, 0, 0, 0))
+    return _work(sums, guards, pours)
+
+
+def _work(
+    sums: dict[CounterKey, list[int]],
+    guards: list[tuple[CounterKey, int]],
+    pours: list[Pour],
+) -> Work:
+    places = {key: at for at, key in enumerate(sums)}
+    nets = (
+        Net(key, *line[:4], grants=line[4] > 0, shown=line[5] > 0)
+        for key, line in sums.items()
+    )
+    judged = (Guard(places[key], wanted) for key, wanted in guards)
+    return Work(tuple(nets), tuple(judged), tuple(pours))
+
+
+def _add(
+    sums: dict[CounterKey, list[int]], key: CounterKey, change: tuple[int, ...]
+) -> None:
+    line = sums.get(key)
+    sums[key] = list(change) if line is None else [*map(add, line, change)]
+
+
+def close_refused(
+    posting: Posting, asked: CloseHold | KeepHold, hold: Hold | None
+) -> Refusal | None:
+    """What is against closing or keeping *hold*, as the store has it."""
+    if hold is None:
+        if type(asked) is CloseHold and asked.unseen:
+            return None
+        return Refusal(Kind.UNKNOWN, posting.account, detail=asked.id)
+    before = asked.before if type(asked) is CloseHold else FRESH
+    if (hold.status, hold.basis) in before:
+        return None
+    return Refusal(Kind.NOT_OPEN, posting.account, detail=asked.id, hold=hold)
+
+
+def change_of(net: Net, before: Balance) -> Change | None:
+    """What a receipt says of a counter; nothing, if it has no limit."""
+    limit = (before.granted or 0) + net.granted if net.grants else before.granted
+    if limit is None or not net.shown:
+        return None
+    first = LARGEST if before.granted is None else before.granted
+    used = before.spent + before.lent
+    return (net.key, first, used, limit, used + net.spent + net.lent)
