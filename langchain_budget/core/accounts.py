@@ -50,6 +50,8 @@ class Row(NamedTuple):
     """Why it is frozen by hand; empty when it is not."""
     closed: bool = False
     expires_at: float | None = None
+    observed: bool = False
+    """Whether it and all below it only watch: everything is booked, nothing stopped."""
 
     @property
     def is_step(self) -> bool:

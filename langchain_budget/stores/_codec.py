@@ -46,14 +46,14 @@ def value_of(text: str) -> Json:
 
 def row_text(row: Row) -> str:
     """An account but for what the store keeps beside: path, version and states."""
-    return _encode([row.spec, row.ceilings, sorted(row.slices)])
+    return _encode([row.spec, row.ceilings, sorted(row.slices), row.observed])
 
 
 def row_of(
     path: str, version: int, states: tuple[str, bool, float | None], text: str
 ) -> Row:
     """The account with these *states*: frozen why, closed, expires at."""
-    spec, ceilings, slices = _decode(text)
+    spec, ceilings, slices, observed = _decode(text)
     limits, carved, share, marks, labels, borrows = spec
     made = Spec(
         _pairs(limits), _pairs(carved), share, tuple(marks), _pairs(labels), borrows
@@ -68,6 +68,7 @@ def row_of(
         frozen,
         bool(closed),
         expires_at,
+        observed,
     )
 
 
