@@ -55,7 +55,7 @@ class BudgetPool(Account):
     ) -> None:
         path, spec = check_name(name), spec_of(limits, marks=warn_at)
         book = first_price(*([prices] if prices else []), GenaiPrices())
-        super().__init__(Ledger(open_store(store), new_id, book), path)
+        super().__init__(Ledger(open_store(store, book=path), new_id, book), path)
         self.ledger.expected_output = tokens(expected_output).value
         self.ledger.run(tree.open_account(self.ledger, path, spec))
 

@@ -91,23 +91,40 @@ def _refuse_unpriced(
 
 
 def refuse_deltas(deltas: tuple[Delta, ...], balance: ReadBalance) -> Refusal | None:
-    """A reason in the balances: less is available than is wanted."""
+    """A reason in the balances: less is available than is wanted, or too much."""
     for keys, granted, held, spent, lent, guarded, _ in deltas:
-        if not (guarded or granted):
+        if guarded:
+            refusal = _refuse_guarded(keys, held + spent + lent - granted, balance)
+            if refusal is not None:
+                return refusal
+        if granted > 0:
+            refusal = _refuse_grant(keys, granted, balance)
+            if refusal is not None:
+                return refusal
+    return None
+
+
+def _refuse_guarded(
+    keys: tuple[CounterKey, ...], wanted: int, balance: ReadBalance
+) -> Refusal | None:
+    for key in keys:
+        seen = balance(key)
+        # Reckoned in place: `seen.available` would take as long as all the rest.
+        limit = seen.granted
+        if limit is None:
             continue
-        wanted = held + spent + lent - granted
-        for key in keys:
-            seen = balance(key)
-            if granted > LARGEST - (seen.granted or 0):
-                return Refusal(Kind.OVERFLOW, key.account, key.unit, granted, _kept(seen))
-            if not guarded:
-                continue
-            # Reckoned in place: `seen.available` would take as long as all the rest.
-            limit = seen.granted
-            if limit is None:
-                continue
-            if limit - seen.held - seen.spent - seen.lent < wanted:
-                return short(key, wanted, seen)
+        if limit - seen.held - seen.spent - seen.lent < wanted:
+            return short(key, wanted, seen)
+    return None
+
+
+def _refuse_grant(
+    keys: tuple[CounterKey, ...], granted: int, balance: ReadBalance
+) -> Refusal | None:
+    for key in keys:
+        seen = balance(key)
+        if (seen.granted or 0) + granted > LARGEST:
+            return Refusal(Kind.OVERFLOW, key.account, key.unit, granted, _kept(seen))
     return None
 
 

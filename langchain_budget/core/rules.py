@@ -159,9 +159,7 @@ def supersede(hold: Hold, charge: Charge, route: Route) -> Posting:
         hold=CloseHold(
             hold.id, Status.SETTLED, charge.basis, charge.amounts, SUPERSEDABLE
         ),
-        note=Note(
-            difference, settled, charge.basis, charge.labels, str(hold.basis)
-        ),
+        note=Note(difference, settled, charge.basis, charge.labels, str(hold.basis)),
     )
 
 
@@ -206,8 +204,8 @@ def _close(
     asked = new(CloseHold, (hold[0], status, basis, amounts, FRESH, hold[4], unseen))
     note = new(Note, (amounts, short, basis, labels, "", parts))
     posting_id, account = f"{hold[0]}:{kind}", hold[1]
-    fields = (posting_id, kind, account, deltas, (), asked, note, (), (), (), None, None)
-    return new(Posting, fields)
+    rest = (note, (), (), (), None, None)
+    return new(Posting, (posting_id, kind, account, deltas, (), asked, *rest))
 
 
 def _spent(hold: Hold, amounts: Vector, route: Route) -> tuple[Delta, ...]:

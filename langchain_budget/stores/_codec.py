@@ -14,6 +14,7 @@ from typing import Any, Final
 from langchain_budget.core.accounts import Row, Spec
 from langchain_budget.core.postings import (
     Basis,
+    Change,
     CounterKey,
     Delta,
     Effect,
@@ -130,7 +131,7 @@ def entry_of(  # noqa: PLR0913
     *,
     unseen: bool = False,
 ) -> Entry:
-    """The entry with these *words*: kind, id of the posting, account, id of the hold."""
+    """The entry with these *words*: kind, posting's id, account, hold's id."""
     kind, posting, account, hold = words
     note, deltas, held, rows, ttl = _decode(text)
     return Entry(
@@ -145,6 +146,20 @@ def entry_of(  # noqa: PLR0913
         () if unseen else _deltas(held),
         effects_of(spilled),
         tuple(_entered(row, at, ttl) for row in rows),
+    )
+
+
+def content_text(posting: Posting) -> str:
+    """What must be the same when a posting's id comes again."""
+    deltas = _flat_deltas(posting.deltas)
+    return _encode([posting.kind, posting.account, deltas, posting.note])
+
+
+def changes_of(text: str) -> tuple[Change, ...]:
+    """What a receipt has told; `text_of` makes the text."""
+    return tuple(
+        (CounterKey(*key), first, used_first, granted, used)
+        for key, first, used_first, granted, used in _decode(text)
     )
 
 

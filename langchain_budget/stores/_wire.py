@@ -22,6 +22,8 @@ from langchain_budget.core.postings import (
     Kind,
     Posting,
     Refusal,
+    Status,
+    new,
 )
 from langchain_budget.core.rules import FRESH
 
@@ -34,10 +36,10 @@ class Net(NamedTuple):
     held: int = 0
     spent: int = 0
     lent: int = 0
-    grants: bool = False
-    """Whether it is granted something, if only to be taken away: it gets a limit."""
-    shown: bool = False
-    """Whether the receipt tells of it, if it has a limit."""
+    grants: int = 0
+    """Above zero if it gets a limit, even one of nothing."""
+    shown: int = 0
+    """Above zero if the receipt tells of it, if it has a limit."""
 
 
 class Guard(NamedTuple):
@@ -72,9 +74,7 @@ def work_of(posting: Posting) -> Work:
     pours: list[Pour] = []
     for keys, granted, held, spent, lent, guarded, spills in posting.deltas:
         shown = 1 if granted or spent or lent else 0
-        change = (granted, held, spent, lent, 1 if granted else 0, shown)
-        for key in keys:
-            _add(sums, key, change)
+        _add(sums, keys, (granted, held, spent, lent, 1 if granted else 0, shown))
         if guarded:
             wanted = held + spent + lent - granted
             guards += ((key, wanted) for key in keys)
@@ -82,30 +82,21 @@ def work_of(posting: Posting) -> Work:
             pours += (Pour(*spill) for spill in spills)
     if type(posting.hold) is CloseHold:
         for delta in posting.hold.held:
-            for key in delta.counters:
-                _add(sums, key, (0, -delta.held, 0, 0, 0, 0))
-    return _work(sums, guards, pours)
-
-
-def _work(
-    sums: dict[CounterKey, list[int]],
-    guards: list[tuple[CounterKey, int]],
-    pours: list[Pour],
-) -> Work:
+            _add(sums, delta.counters, (0, -delta.held, 0, 0, 0, 0))
     places = {key: at for at, key in enumerate(sums)}
-    nets = (
-        Net(key, *line[:4], grants=line[4] > 0, shown=line[5] > 0)
-        for key, line in sums.items()
-    )
-    judged = (Guard(places[key], wanted) for key, wanted in guards)
+    judged = (new(Guard, (places[key], wanted)) for key, wanted in guards)
+    nets = (new(Net, (key, *line)) for key, line in sums.items())
     return Work(tuple(nets), tuple(judged), tuple(pours))
 
 
 def _add(
-    sums: dict[CounterKey, list[int]], key: CounterKey, change: tuple[int, ...]
+    sums: dict[CounterKey, list[int]],
+    keys: tuple[CounterKey, ...],
+    change: tuple[int, ...],
 ) -> None:
-    line = sums.get(key)
-    sums[key] = list(change) if line is None else [*map(add, line, change)]
+    for key in keys:
+        line = sums.get(key)
+        sums[key] = list(change) if line is None else [*map(add, line, change)]
 
 
 def close_refused(
@@ -120,6 +111,11 @@ def close_refused(
     if (hold.status, hold.basis) in before:
         return None
     return Refusal(Kind.NOT_OPEN, posting.account, detail=asked.id, hold=hold)
+
+
+def same_hold(hold: Hold, known: str, asked: str) -> bool:
+    """Whether a hold that comes again is the one that is known, by their texts."""
+    return known in (asked, "") and (known != "" or hold.status is Status.RELEASED)
 
 
 def change_of(net: Net, before: Balance) -> Change | None:

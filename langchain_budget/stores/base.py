@@ -76,7 +76,7 @@ class Store(ABC):
     def now(self) -> float:
         """Seconds since 1970 by the store's own clock."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  # most have nothing to let go of
         """Let go of connections; a store that is used again opens new ones."""
 
     async def apost(self, posting: Posting) -> Receipt | Refusal:

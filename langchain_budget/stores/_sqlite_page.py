@@ -1,0 +1,356 @@
+"""One transaction on the books in SQLite: what is read, judged and written in it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from langchain_budget.core.accounts import Row, Spec
+from langchain_budget.core.judge import judge, refuse_time
+from langchain_budget.core.postings import (
+    Balance,
+    Change,
+    CloseHold,
+    CounterKey,
+    Effect,
+    Hold,
+    KeepHold,
+    Kind,
+    OpenHold,
+    Posting,
+    Receipt,
+    Refusal,
+    new,
+)
+from langchain_budget.stores import _codec as codec
+from langchain_budget.stores._wire import (
+    Net,
+    Work,
+    change_of,
+    close_refused,
+    same_hold,
+    work_of,
+)
+
+HOLD: Final = (
+    "SELECT account, opened_at, expires_at, status, basis, charged, body "
+    "FROM budget_holds WHERE book = ? AND id = ?"
+)
+_ADD: Final = (
+    "UPDATE budget_counters SET held = held + ?, spent = spent + ?, lent = lent + ?, "
+    'granted = ? WHERE book = ? AND account = ? AND unit = ? AND "window" = ?'
+)
+_NO_SPEC: Final = Spec()
+_Passed = set[tuple[tuple[str, int], ...]]
+
+
+class Book(NamedTuple):
+    """Where in the file the books are, and how far they are."""
+
+    id: int
+    seq: int
+    generation: int
+
+
+class Page:
+    """
+    The books within one transaction.
+
+    Args:
+        db: A connection on which the transaction has begun.
+        book: What its row says now.
+        now: The time that all of the transaction happens at.
+        passed: Sets of accounts that admitted something since any account changed.
+    """
+
+    def __init__(
+        self, db: sqlite3.Connection, book: Book, now: float, passed: _Passed
+    ) -> None:
+        self._db = db
+        self._book = book
+        self._now = now
+        self._passed = passed
+        self._seen: dict[CounterKey, Balance] = {}
+
+    def post(self, posting: Posting) -> Receipt | Refusal:
+        """Judge, then apply; a posting that comes again is answered again."""
+        asked = posting.hold
+        if type(asked) is OpenHold:
+            return self._open(posting, asked)
+        if type(asked) is CloseHold:
+            return self._close(posting, asked)
+        if type(asked) is KeepHold:
+            return self._keep(posting, asked)
+        return self._other(posting)
+
+    def hold(self, hold_id: str) -> tuple[Hold, str] | None:
+        """The hold as it is now, and the text of what it was opened with."""
+        found = self._db.execute(HOLD, (self._book.id, hold_id)).fetchone()
+        return None if found is None else (hold_from(hold_id, found), found[6])
+
+    def _open(self, posting: Posting, asked: OpenHold) -> Receipt | Refusal:
+        text = codec.hold_text(posting, asked)
+        found = self.hold(asked.id)
+        if found is not None:
+            hold, known = found
+            if same_hold(hold, known, text):
+                return Receipt(0, (), hold)
+            return Refusal(Kind.CONFLICT, posting.account, detail=posting.id)
+        work = work_of(posting)
+        refusal = self._refuse(posting, work)
+        if refusal is not None:
+            return refusal
+        self._db.execute(
+            "INSERT INTO budget_holds VALUES (?, ?, ?, ?, ?, 'open', '', '', ?)",
+            (
+                *(self._book.id, asked.id, posting.account),
+                *(self._now, self._now + asked.ttl_seconds, text),
+            ),
+        )
+        return self._write(posting, work, asked.id)
+
+    def _close(self, posting: Posting, asked: CloseHold) -> Receipt | Refusal:
+        found = self.hold(asked.id)
+        refusal = close_refused(posting, asked, found[0] if found else None)
+        if refusal is not None:
+            return refusal
+        if found is None:
+            return self._give_up(posting, asked)
+        work = work_of(posting)
+        refusal = self._refuse(posting, work)
+        if refusal is not None:
+            return refusal
+        self._db.execute(
+            "UPDATE budget_holds SET status = ?, basis = ?, charged = ? "
+            "WHERE book = ? AND id = ?",
+            (
+                *(asked.status, asked.basis, codec.text_of(asked.charged)),
+                *(self._book.id, asked.id),
+            ),
+        )
+        return self._write(posting, work, asked.id)
+
+    def _give_up(self, posting: Posting, asked: CloseHold) -> Receipt:
+        """Keep that a hold was released before it was seen: it is never opened."""
+        self._db.execute(
+            "INSERT INTO budget_holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, '')",
+            (
+                *(self._book.id, asked.id, posting.account, self._now, self._now),
+                *(asked.status, asked.basis, ""),
+            ),
+        )
+        return self._enter(posting, asked.id, unseen=True)
+
+    def _keep(self, posting: Posting, asked: KeepHold) -> Receipt | Refusal:
+        found = self.hold(asked.id)
+        refusal = close_refused(posting, asked, found[0] if found else None)
+        if refusal is None:
+            self._db.execute(
+                "UPDATE budget_holds SET expires_at = ? WHERE book = ? AND id = ?",
+                (self._now + asked.ttl_seconds, self._book.id, asked.id),
+            )
+        return refusal or Receipt(0)
+
+    def _other(self, posting: Posting) -> Receipt | Refusal:
+        """Post what has no hold."""
+        content = codec.content_text(posting)
+        known = self._db.execute(
+            "SELECT seq, content, changes FROM budget_postings "
+            "WHERE book = ? AND id = ?",
+            (self._book.id, posting.id),
+        ).fetchone()
+        if known is not None:
+            if known[1] != content:
+                return Refusal(Kind.CONFLICT, posting.account, detail=posting.id)
+            return Receipt(known[0], codec.changes_of(known[2]))
+        work = work_of(posting)
+        refusal = self._refuse(posting, work)
+        if refusal is not None:
+            return refusal
+        receipt = self._write(posting, work)
+        for row in posting.rows:
+            self._put(row, posting.ttl_seconds)
+        self._db.execute(
+            "INSERT INTO budget_postings VALUES (?, ?, ?, ?, ?)",
+            (
+                *(self._book.id, posting.id, receipt.seq),
+                *(content, codec.text_of(receipt.changes)),
+            ),
+        )
+        return receipt
+
+    def _refuse(self, posting: Posting, work: Work) -> Refusal | None:
+        """What the core says; accounts that passed do so again until one changes."""
+        self._read([net.key for net in work.nets])
+        if posting.unpriced:
+            self._read(posting.unpriced)
+        refusal = refuse_time(posting, self._now)
+        if refusal is not None:
+            return refusal
+        admit = posting.admit
+        asked = posting.seen
+        if admit in self._passed:
+            posting = posting._replace(admit=())
+        else:
+            asked = admit + asked
+        rows = self._rows([path for path, _ in asked]) if asked else {}
+        refusal = judge(posting, rows, self._balance)
+        if refusal is None and admit:
+            self._passed.add(admit)
+        return refusal
+
+    def _rows(self, paths: list[str]) -> dict[str, Row]:
+        """As much of these accounts as is needed to judge."""
+        marks = ",".join("?" * len(paths))
+        found = self._db.execute(
+            "SELECT path, version, frozen, closed FROM budget_accounts "
+            f"WHERE book = ? AND path IN ({marks})",
+            (self._book.id, *paths),
+        )
+        return {
+            path: Row(path, version, _NO_SPEC, frozen=frozen, closed=bool(closed))
+            for path, version, frozen, closed in found
+        }
+
+    def _balance(self, key: CounterKey) -> Balance:
+        return self._seen.get(key) or self._untouched(key)
+
+    def _untouched(self, key: CounterKey) -> Balance:
+        """A counter that nothing has touched yet; one of a window has a ceiling."""
+        granted = None
+        if key.window:
+            found = self._db.execute(
+                "SELECT granted FROM budget_ceilings "
+                'WHERE book = ? AND account = ? AND "limit" = ?',
+                (self._book.id, key.account, key.limit),
+            ).fetchone()
+            granted = found[0] if found else None
+        return Balance(granted)
+
+    def _read(self, keys: Iterable[CounterKey]) -> None:
+        """Read these counters, all at once."""
+        wanted = list(keys)
+        if not wanted:
+            return
+        marks = ",".join(["(?,?,?)"] * len(wanted))
+        parts: list[Any] = [self._book.id]
+        for key in wanted:
+            parts += key
+        found = self._db.execute(
+            'SELECT account, unit, "window", granted, held, spent, lent '
+            f'FROM budget_counters WHERE book = ? AND (account, unit, "window") '
+            f"IN (VALUES {marks})",
+            parts,
+        )
+        for account, unit, window, *balance in found:
+            self._seen[CounterKey(account, unit, window)] = new(Balance, balance)
+
+    def _write(self, posting: Posting, work: Work, hold_id: str = "") -> Receipt:
+        changes = self._move(work.nets)
+        spilled = self._pour(work, changes) if work.pours else []
+        return self._enter(
+            posting, hold_id, tuple(changes), codec.effects_text(spilled)
+        )
+
+    def _move(self, nets: Iterable[Net]) -> list[Change]:
+        """Change the counters, and note each limit's use before and after."""
+        changes: list[Change] = []
+        updates: list[tuple[Any, ...]] = []
+        book = self._book.id
+        for net in nets:
+            key, granted, held, spent, lent, grants, _ = net
+            seen = self._seen.get(key) or self._create(key)
+            limit = (seen.granted or 0) + granted if grants else seen.granted
+            updates.append((held, spent, lent, limit, book, *key))
+            change = change_of(net, seen)
+            if change is not None:
+                changes.append(change)
+            self._seen[key] = new(
+                Balance, (limit, seen[1] + held, seen[2] + spent, seen[3] + lent)
+            )
+        self._db.executemany(_ADD, updates)
+        return changes
+
+    def _create(self, key: CounterKey) -> Balance:
+        balance = self._untouched(key)
+        self._db.execute(
+            "INSERT INTO budget_counters VALUES (?, ?, ?, ?, ?, 0, 0, 0)",
+            (self._book.id, *key, balance.granted),
+        )
+        return balance
+
+    def _pour(self, work: Work, changes: list[Change]) -> list[Effect]:
+        """What a slice has overrun is granted to it and lent by its payers."""
+        spilled: list[Effect] = []
+        for slice_, payers in work.pours:
+            over = -(self._balance(slice_).available or 0)
+            if over <= 0:
+                continue
+            effects = [Effect(slice_, granted=over)]
+            effects += [Effect(payer, lent=over) for payer in payers]
+            self._read(payer for payer in payers if payer not in self._seen)
+            nets = [Net(*effect, grants=effect.granted, shown=1) for effect in effects]
+            changes += self._move(nets)
+            spilled += effects
+        return spilled
+
+    def _enter(
+        self,
+        posting: Posting,
+        hold_id: str,
+        changes: tuple[Change, ...] = (),
+        spilled: str = "",
+        *,
+        unseen: bool = False,
+    ) -> Receipt:
+        """Write the journal's next entry."""
+        seq = self._book.seq + 1
+        self._db.execute(
+            "INSERT INTO budget_journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(self._book.id, seq, self._now, posting.kind, posting.id),
+                *(posting.account, hold_id, unseen, spilled),
+                codec.entry_text(posting),
+            ),
+        )
+        self._db.execute(
+            "UPDATE budget_books SET seq = ?, generation = generation + ? WHERE id = ?",
+            (seq, bool(posting.rows), self._book.id),
+        )
+        return new(Receipt, (seq, changes, None))
+
+    def _put(self, row: Row, ttl_seconds: float | None) -> None:
+        """Write an account, and the counters of its ceilings if they are not there."""
+        until = row.expires_at if ttl_seconds is None else self._now + ttl_seconds
+        self._db.execute(
+            "INSERT OR REPLACE INTO budget_accounts VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(self._book.id, row.path, row.version, row.frozen),
+                *(row.closed, until, codec.row_text(row)),
+            ),
+        )
+        self._db.execute(
+            "DELETE FROM budget_ceilings WHERE book = ? AND account = ?",
+            (self._book.id, row.path),
+        )
+        self._db.executemany(
+            "INSERT INTO budget_ceilings VALUES (?, ?, ?, ?)",
+            [(self._book.id, row.path, *ceiling) for ceiling in row.ceilings],
+        )
+        self._db.executemany(
+            "INSERT OR IGNORE INTO budget_counters VALUES (?, ?, ?, '', ?, 0, 0, 0)",
+            [
+                (self._book.id, row.path, unit, row.ceiling(unit))
+                for unit in row.lifelong
+            ],
+        )
+
+
+def hold_from(hold_id: str, found: tuple[Any, ...]) -> Hold:
+    """A hold from its line in the table."""
+    account, opened_at, expires_at, status, basis, charged, body = found
+    if not body:
+        return codec.never_opened(hold_id, account, opened_at)
+    times = (opened_at, expires_at)
+    return codec.hold_of(hold_id, times, (status, basis, charged), body)
