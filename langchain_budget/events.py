@@ -3,10 +3,14 @@
 from langchain_budget.core.events import (
     AccountFrozen,
     AccountThawed,
+    Adjusted,
     Closed,
     Event,
     HoldExpired,
+    HoldVoided,
+    ObserveOnly,
     Opened,
+    Reconciled,
     Refused,
     Released,
     Reserved,
@@ -15,15 +19,20 @@ from langchain_budget.core.events import (
     ThresholdCrossed,
     ToppedUp,
     Transferred,
+    WouldRefuse,
 )
 
 __all__ = [
     "AccountFrozen",
     "AccountThawed",
+    "Adjusted",
     "Closed",
     "Event",
     "HoldExpired",
+    "HoldVoided",
+    "ObserveOnly",
     "Opened",
+    "Reconciled",
     "Refused",
     "Released",
     "Reserved",
@@ -32,4 +41,5 @@ __all__ = [
     "ThresholdCrossed",
     "ToppedUp",
     "Transferred",
+    "WouldRefuse",
 ]

@@ -14,6 +14,7 @@ from langchain_budget.core.events import (
     Reserved,
     Settled,
     SettleDeferred,
+    WouldRefuse,
 )
 from langchain_budget.core.judge import judge
 from langchain_budget.core.postings import (
@@ -23,9 +24,10 @@ from langchain_budget.core.postings import (
     Posting,
     Receipt,
     Refusal,
+    Status,
 )
 from langchain_budget.core.routes import Route
-from langchain_budget.core.rules import MAY_FREE, SUPERSEDABLE, Charge, Order
+from langchain_budget.core.rules import MAY_FREE, OVERLOOKED, SUPERSEDABLE, Charge, Order
 from langchain_budget.errors import (
     HoldNotOpen,
     StoreError,
@@ -97,6 +99,8 @@ class Ledger(Upkeep):
         if isinstance(answer, Refusal):
             raise self._refused(answer, path, order)
         hold = answer.hold or rules.opened(posting)
+        if hold.status is not Status.OPEN:
+            raise HoldNotOpen(hold.id, hold.status)
         if self.listeners:
             self.tell_of(answer, _reserved(hold, answer.seq))
         return hold
@@ -111,13 +115,14 @@ class Ledger(Upkeep):
         path = hold.account
         route = self._routes.get(path) or (yield from self.route(path))
         answer: Receipt | Refusal | Hold = yield rules.settle(hold, charge, route)
+        if type(answer) is Refusal and answer.kind is Kind.STALE:
+            route, answer = yield from self.close_anew(
+                hold, lambda route: rules.settle(hold, charge, route)
+            )
         if isinstance(answer, Refusal):
             answer = yield from self._supersede(answer, charge, route)
         if isinstance(answer, Hold):
             return answer
-        if self._routes.get(path) is not route:
-            # Accounts changed meanwhile: one that this hold is in may have closed.
-            route = yield from self.route(path)
         if route.draining:
             yield from self.drain_all(route)
         if self.listeners:
@@ -126,10 +131,12 @@ class Ledger(Upkeep):
 
     def release(self, hold: Hold) -> Talk[Hold]:
         """Give back all of *hold*; one that is closed is left as it is."""
-        answer = yield rules.release(hold)
+        route, answer = yield from self.close_hold(
+            hold, lambda route: rules.release(hold, route)
+        )
         if isinstance(answer, Refusal):
             return answer.hold or hold
-        yield from self.drain_all((yield from self.route(hold.account)))
+        yield from self.drain_all(route)
         event = Released(
             account=hold.account, seq=answer.seq, hold=hold.id, labels=hold.labels
         )
@@ -189,20 +196,40 @@ class Ledger(Upkeep):
                 swept = True
             posting = rules.reserve(route, posting.id, order, borrowed)
             answer = yield posting
+        if isinstance(answer, Refusal):
+            return (yield from self._watch(posting, order, answer))
+        return posting, answer
+
+    def _watch(
+        self, posting: Posting, order: Order, refusal: Refusal
+    ) -> Talk[tuple[Posting, Receipt | Refusal]]:
+        """Book what an account refuses that only observes, and say so."""
+        route = yield from self.route(posting.account)
+        if refusal.account not in route.observed or refusal.kind not in OVERLOOKED:
+            return posting, refusal
+        posting = rules.watch(posting, route, order)
+        answer: Receipt | Refusal = yield posting
+        if isinstance(answer, Receipt):
+            self._announce(WouldRefuse, refusal, posting.account, order)
         return posting, answer
 
     def _refused(self, refusal: Refusal, path: str, order: Order) -> Exception:
         if refusal.kind is Kind.UNPRICED:
             refusal = refusal._replace(detail=order.labels.get("model", ""))
+        self._announce(Refused, refusal, path, order)
+        return refused(refusal)
+
+    def _announce(
+        self, what: type[Refused], refusal: Refusal, path: str, order: Order
+    ) -> None:
         if self.listeners:
-            event = Refused(
+            event = what(
                 account=refusal.account,
                 refusal=refusal,
                 wanted_by=path,
                 labels=order.labels,
             )
             self.listeners.tell([event])
-        return refused(refusal)
 
     def _supersede(
         self, refusal: Refusal, charge: Charge, route: Route

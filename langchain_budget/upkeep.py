@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from langchain_budget.books import Books
 from langchain_budget.core import moves, rules
 from langchain_budget.core.accounts import Row
 from langchain_budget.core.events import Closed, HoldExpired
-from langchain_budget.core.postings import Hold, Posting, Receipt, Refusal
+from langchain_budget.core.postings import Hold, Kind, Posting, Receipt, Refusal
 from langchain_budget.core.routes import Route
 from langchain_budget.stores._drive import Ask, Talk
 
@@ -38,13 +40,35 @@ class Upkeep(Books):
         for row in route.draining:
             yield from self._drain(row.path)
 
-    def _expire(self, hold: Hold) -> Talk[None]:
+    def close_hold(
+        self, hold: Hold, build: Callable[[Route], Posting]
+    ) -> Talk[tuple[Route, Receipt | Refusal]]:
+        """Post what *build* makes to close a hold, on its route as it is known."""
         route = yield from self.route(hold.account)
-        posting = rules.expire(hold, route)
-        answer = yield posting
+        answer: Receipt | Refusal = yield build(route)
+        if isinstance(answer, Refusal) and answer.kind is Kind.STALE:
+            return (yield from self.close_anew(hold, build))
+        return route, answer
+
+    def close_anew(
+        self, hold: Hold, build: Callable[[Route], Posting]
+    ) -> Talk[tuple[Route, Receipt | Refusal]]:
+        """Likewise when accounts have changed: one may be closed and want its rest."""
+        while True:
+            self.forget()
+            route = yield from self.route(hold.account)
+            answer: Receipt | Refusal = yield build(route)
+            if isinstance(answer, Receipt) or answer.kind is not Kind.STALE:
+                return route, answer
+
+    def _expire(self, hold: Hold) -> Talk[None]:
+        route, answer = yield from self.close_hold(
+            hold, lambda route: rules.expire(hold, route)
+        )
         if isinstance(answer, Refusal):
             return
         yield from self.drain_all(route)
+        posting = rules.expire(hold, route)
         event = HoldExpired(
             account=hold.account,
             seq=answer.seq,

@@ -81,6 +81,9 @@ class Amount:
     def __sub__(self, other: Amount) -> Amount:
         return Amount(self.unit, self.value - self._same(other))
 
+    def __neg__(self) -> Amount:
+        return Amount(self.unit, -self.value)
+
     def __lt__(self, other: Amount) -> bool:
         return self.value < self._same(other)
 

@@ -75,6 +75,11 @@ class Refused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WouldRefuse(Refused):
+    """A call was admitted only because the account that says no just observes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ThresholdCrossed(Event):
     """Spending rose over a warning threshold, given in millionths of the limit."""
 
@@ -125,6 +130,42 @@ class Transferred(Event):
     payee: str
     amount: Amount
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldVoided(Event):
+    """An operator closed an open hold; its call may still be charged later."""
+
+    hold: str
+    amounts: Vector
+    reason: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adjusted(Event):
+    """What is booked as spent was corrected, up or down."""
+
+    amount: Amount
+    reason: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled(Event):
+    """An invoice settled what was unconfirmed."""
+
+    confirmed: Vector
+    reason: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserveOnly(Event):
+    """An account and all below it only watch from now on, or enforce again."""
+
+    on: bool
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,13 +20,26 @@ class Route:
     it as lent. Frozen flags bind all the way up.
     """
 
-    __slots__ = ("_limited", "_lines", "account", "admit", "draining", "rows")
+    __slots__ = (
+        "_limited",
+        "_lines",
+        "account",
+        "admit",
+        "closing",
+        "draining",
+        "observed",
+        "rows",
+    )
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = tuple(rows)
         self.account = rows[0].path
         self.admit = tuple((row.path, row.version) for row in rows)
         self.draining = tuple(row for row in rows if row.closed and row.slices)
+        slices = any(row.slices for row in rows)
+        self.closing = self.admit if slices else ()
+        """What a hold is closed under: slices that were closed want their rest back."""
+        self.observed = _observed(rows)
         self._limited = frozenset(unit for row in rows for unit, _ in row.ceilings)
         self._lines: dict[str, Line] = {}
 
@@ -56,6 +69,18 @@ class Route:
             deltas.append(new(Delta, (keys, 0, value, 0, 0, True, spill)))
         return tuple(deltas)
 
+    def watched(self, amounts: Vector) -> tuple[Delta, ...]:
+        """The same where the accounts that only observe are not guarded."""
+        deltas = []
+        for delta in self.held(amounts):
+            watched = tuple(key for key in delta[0] if key.account in self.observed)
+            guarded = tuple(key for key in delta[0] if key.account not in self.observed)
+            if guarded:
+                deltas.append(delta._replace(counters=guarded, spill=()))
+            if watched:
+                deltas.append(delta._replace(counters=watched, guarded=False))
+        return tuple(deltas)
+
     def borrowed(self, amounts: Vector, loans: Vector) -> tuple[Delta, ...]:
         """The same where the parent lends *loans* first; those deltas hold nothing."""
         lent = [
@@ -67,6 +92,12 @@ class Route:
             for delta in self.held(amounts)
         ]
         return (*lent, *held)
+
+
+def _observed(rows: Sequence[Row]) -> frozenset[str]:
+    """The accounts that only watch: an observed one, and all below it."""
+    highest = max((at for at, row in enumerate(rows) if row.observed), default=-1)
+    return frozenset(row.path for row in rows[: highest + 1])
 
 
 def _line(rows: Sequence[Row], unit: str) -> Line:

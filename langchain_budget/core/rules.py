@@ -40,6 +40,11 @@ SUPERSEDABLE: Final = frozenset(
 """A charge that was guessed gives way, once, to what the provider reports."""
 
 
+OVERLOOKED: Final = frozenset(
+    {Kind.EXHAUSTED, Kind.CONTENDED, Kind.FROZEN, Kind.UNPRICED}
+)
+"""Refusals of an account that only observes, which stop nothing."""
+
 MAY_FREE: Final = frozenset({Kind.EXHAUSTED, Kind.CONTENDED})
 """Refusals that an expired hold or a loan may mend."""
 
@@ -49,6 +54,9 @@ _OPEN: Final = Status.OPEN
 _ESTIMATED: Final = Basis.ESTIMATED
 _NONE: Final = Basis.NONE
 """Looked up once: a member of an enumeration takes as long as a call."""
+
+
+Versions = tuple[tuple[str, int], ...]
 
 
 class Order(NamedTuple):
@@ -102,6 +110,24 @@ def reserve(
     )
 
 
+def watch(posting: Posting, route: Route, order: Order) -> Posting:
+    """
+    The same reserve where accounts that only observe have no say.
+
+    Closed ones still have: nothing is booked on an account that has ended.
+    """
+    quiet = [row for row in route.rows if row.path in route.observed and row.frozen]
+    frozen = {row.path for row in quiet if not row.closed}
+    return posting._replace(
+        deltas=route.watched(order.amounts),
+        admit=tuple(each for each in route.admit if each[0] not in frozen),
+        seen=tuple(each for each in route.admit if each[0] in frozen),
+        unpriced=tuple(
+            key for key in posting.unpriced if key.account not in route.observed
+        ),
+    )
+
+
 def shortfall(route: Route, refusal: Refusal) -> int:
     """What the account lacks, if it is a slice that may borrow; otherwise nothing."""
     row = route.rows[0]
@@ -114,17 +140,17 @@ def shortfall(route: Route, refusal: Refusal) -> int:
 def settle(hold: Hold, charge: Charge, route: Route) -> Posting:
     """Book what was really used, and give back the rest of the hold."""
     spent = _spent(hold, charge.amounts, route)
-    return _close(hold, "settle", _SETTLED, charge, spent)
+    return _close(hold, "settle", _SETTLED, charge, spent, route.closing)
 
 
-def release(hold: Hold) -> Posting:
+def release(hold: Hold, route: Route) -> Posting:
     """
     Give back all of a hold: nothing was used.
 
     A store that has not seen the hold will not open it later: the reserve may have
     been cut off on its way there.
     """
-    return _close(hold, "release", Status.RELEASED, NOT_USED, ())
+    return _close(hold, "release", _RELEASED, NOT_USED, (), route.closing)
 
 
 def keep(hold: Hold, ttl_seconds: float) -> Posting:
@@ -136,10 +162,10 @@ def keep(hold: Hold, ttl_seconds: float) -> Posting:
 def expire(hold: Hold, route: Route) -> Posting:
     """Close a hold past its time: charged as estimated if the call had started."""
     if not hold.started:
-        return _close(hold, "expire", Status.EXPIRED, NOT_USED, ())
+        return _close(hold, "expire", Status.EXPIRED, NOT_USED, (), route.closing)
     charge = Charge(hold.amounts, Basis.ESTIMATED, hold.labels)
     spent = _spent(hold, charge.amounts, route)
-    return _close(hold, "expire", Status.EXPIRED, charge, spent)
+    return _close(hold, "expire", Status.EXPIRED, charge, spent, route.closing)
 
 
 def supersede(hold: Hold, charge: Charge, route: Route) -> Posting:
@@ -195,8 +221,13 @@ def beyond(hold: Hold, charged: Vector) -> dict[str, int]:
     return {unit: gap for unit, gap in gaps.items() if gap > 0}
 
 
-def _close(
-    hold: Hold, kind: str, status: Status, charge: Charge, deltas: tuple[Delta, ...]
+def _close(  # noqa: PLR0913
+    hold: Hold,
+    kind: str,
+    status: Status,
+    charge: Charge,
+    deltas: tuple[Delta, ...],
+    seen: Versions,
 ) -> Posting:
     amounts, basis, labels, _, parts = charge
     short = unconfirmed(hold, charge) if basis is _ESTIMATED else NOTHING
@@ -204,7 +235,7 @@ def _close(
     asked = new(CloseHold, (hold[0], status, basis, amounts, FRESH, hold[4], unseen))
     note = new(Note, (amounts, short, basis, labels, "", parts))
     posting_id, account = f"{hold[0]}:{kind}", hold[1]
-    rest = (note, (), (), (), None, None)
+    rest = (note, seen, (), (), None, None)
     return new(Posting, (posting_id, kind, account, deltas, (), asked, *rest))
 
 
@@ -212,8 +243,13 @@ def _spent(hold: Hold, amounts: Vector, route: Route) -> tuple[Delta, ...]:
     """In the counters that were held, so in the windows the hold was opened in."""
     lines = {}
     for delta in hold[4]:
-        counters = delta[0]
-        lines[counters[0][1]] = counters, delta[6]
+        counters, lent, spill = delta[0], delta[4], delta[6]
+        if lent:
+            continue  # what was borrowed for the hold is the parent's
+        unit = counters[0][1]
+        if unit in lines:
+            counters = lines[unit][0] + counters
+        lines[unit] = counters, spill
     spent = []
     for unit, value in amounts.items():
         keys, spill = lines.get(unit) or route.line(unit)
