@@ -27,7 +27,14 @@ from langchain_budget.core.postings import (
     Status,
 )
 from langchain_budget.core.routes import Route
-from langchain_budget.core.rules import MAY_FREE, OVERLOOKED, SUPERSEDABLE, Charge, Order
+from langchain_budget.core.rules import (
+    HOLD_TTL_SECONDS,
+    MAY_FREE,
+    OVERLOOKED,
+    SUPERSEDABLE,
+    Charge,
+    Order,
+)
 from langchain_budget.errors import (
     HoldNotOpen,
     StoreError,
@@ -142,6 +149,13 @@ class Ledger(Upkeep):
         )
         self.tell_of(answer, event)
         return rules.closed(hold, None)
+
+    def keep(self, hold: Hold) -> Talk[None]:
+        """Let an open hold live on; if the store fails, its time to live stands."""
+        try:
+            yield rules.keep(hold, HOLD_TTL_SECONDS)
+        except StoreError as error:
+            _log.warning("the budget store did not keep hold %s: %r", hold.id, error)
 
     def close(self, closing: Closing) -> Talk[Hold | None]:
         """Settle or release and never raise; what fails is tried again later."""

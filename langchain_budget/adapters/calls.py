@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
 
 from langchain_core.outputs import LLMResult
@@ -24,11 +25,14 @@ from langchain_budget.adapters.usage import (
     usage_of_result,
 )
 from langchain_budget.core.postings import Hold
-from langchain_budget.core.rules import Charge, Order
+from langchain_budget.core.rules import HOLD_TTL_SECONDS, Charge, Order
 from langchain_budget.errors import AccountClosed
 from langchain_budget.ledger import Closing, Ledger
 from langchain_budget.pricing.usage import Usage
 from langchain_budget.stores._drive import Talk
+
+KEEP_SECONDS: Final = HOLD_TTL_SECONDS / 3
+"""How often a call that streams says that it is still running."""
 
 _Result = TypeVar("_Result")
 
@@ -60,7 +64,9 @@ class Calls:
     its id closes the hold; the time to live is the promise behind them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        """Seconds that only ever rise: when a streaming call is to be kept open."""
         self.runs = Runs()
         self._open = UnderWay()
         self._under: dict[int, set[int]] = {}
@@ -98,6 +104,7 @@ class Calls:
         try:
             self._adopt(call, key)
             call.hold = call.hold or _reserved(booking)
+            call.keep_at = self.clock() + KEEP_SECONDS
         except BaseException:
             self._open.remove(key, call)
             self._not_made(key, call)
@@ -113,6 +120,14 @@ class Calls:
         for call in self._open.of(run_id.int, handler):
             call.seen += tokens
             call.usage = usage or call.usage
+            if self.clock() >= call.keep_at:
+                self._keep(call)
+
+    def _keep(self, call: Call) -> None:
+        """The hold of a call that streams for long does not expire."""
+        call.keep_at = self.clock() + KEEP_SECONDS
+        if call.hold is not None:
+            call.ledger.run(call.ledger.keep(call.hold))
 
     def end(self, run_id: UUID, handler: object, result: LLMResult) -> None:
         """The call has ended well: settle at what was reported."""
@@ -260,5 +275,5 @@ def _first(result: LLMResult) -> object:
     return rows[0][0] if rows and rows[0] else None
 
 
-CALLS = Calls()
+CALLS = Calls(time.monotonic)
 """The calls of this process; every hook meets here."""

@@ -34,6 +34,8 @@ class Call:
     """Output tokens that were streamed so far."""
     usage: Usage | None = None
     """What the stream itself reported so far."""
+    keep_at: float = 0.0
+    """When the store is to be told that the call is still running."""
     closed: bool = False
     lifeline: weakref.ref[UUID] | None = None
     heard_by: set[int] = field(default_factory=set)
