@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 from langchain_budget.core.accounts import Row, Spec
@@ -76,8 +77,9 @@ def row_of(
 def hold_text(posting: Posting, asked: OpenHold) -> str:
     """A hold but for what the store keeps beside: id, times and states."""
     _, _, started, amounts, worst, labels = asked
-    deltas = _flat_deltas(posting.deltas)
-    return _encode([posting.account, amounts, worst, deltas, started, labels])
+    before = _encode([posting.account, amounts, worst])
+    after = _encode([started, labels])
+    return f"{before[:-1]},{_deltas_text(posting.deltas)},{after[1:]}"
 
 
 def hold_of(
@@ -109,17 +111,28 @@ def never_opened(hold_id: str, account: str, at: float) -> Hold:
 def entry_text(posting: Posting) -> str:
     """An entry but for what the store keeps beside: number, time, kind and ids."""
     asked = posting.hold
-    note, held = posting.note, ()
+    note: Note = posting.note
+    held: tuple[Delta, ...] = ()
     if type(asked) is OpenHold:
         note = Note(asked.amounts, labels=asked.labels)
     elif asked is not None:
         held = getattr(asked, "held", ())
-    rows = [
-        (row.path, row.version, row.frozen, row.closed, row.expires_at, row_text(row))
-        for row in posting.rows
-    ]
-    deltas = _flat_deltas(posting.deltas)
-    return _encode([note, deltas, _flat_deltas(held), rows, posting.ttl_seconds])
+    deltas, released = _deltas_text(posting.deltas), _deltas_text(held)
+    rows = _encode(
+        [
+            [
+                row.path,
+                row.version,
+                row.frozen,
+                row.closed,
+                row.expires_at,
+                row_text(row),
+            ]
+            for row in posting.rows
+        ]
+    )
+    until = _encode(posting.ttl_seconds)
+    return f"[{_encode(note)},{deltas},{released},{rows},{until}]"
 
 
 def entry_of(  # noqa: PLR0913
@@ -151,8 +164,8 @@ def entry_of(  # noqa: PLR0913
 
 def content_text(posting: Posting) -> str:
     """What must be the same when a posting's id comes again."""
-    deltas = _flat_deltas(posting.deltas)
-    return _encode([posting.kind, posting.account, deltas, posting.note])
+    before = _encode([posting.kind, posting.account, posting.note])
+    return f"{before[:-1]},{_deltas_text(posting.deltas)}]"
 
 
 def changes_of(text: str) -> tuple[Change, ...]:
@@ -190,15 +203,27 @@ def _note(fields: Json) -> Note:
     return Note(amounts, unconfirmed, Basis(basis), labels, reason, made)
 
 
-def _flat_deltas(deltas: Iterable[Delta]) -> list[Json]:
-    """A delta as a list, its last fields left out where they are none."""
-    flat: list[Json] = []
-    for delta in deltas:
-        fields: list[Json] = list(delta)
-        if not delta.spill:
-            fields.pop()
-        flat.append(fields)
-    return flat
+def _deltas_text(deltas: Iterable[Delta]) -> str:
+    """Deltas as lists; where nothing spills, that is left out."""
+    return f"[{','.join([_delta_text(*delta) for delta in deltas])}]"
+
+
+def _delta_text(  # noqa: PLR0913  # the fields of a delta
+    counters: tuple[CounterKey, ...],
+    granted: int,
+    held: int,
+    spent: int,
+    lent: int,
+    guarded: bool,  # noqa: FBT001
+    spill: tuple[Spill, ...],
+) -> str:
+    numbers = f"{granted},{held},{spent},{lent},{'true' if guarded else 'false'}"
+    rest = f",{_chain_text(spill)}" if spill else ""
+    return f"[{_chain_text(counters)},{numbers}{rest}]"
+
+
+_chain_text: Final = lru_cache(maxsize=10_000)(_encode)
+"""The counters of a route are the same in each of its postings."""
 
 
 def _deltas(flat: Json) -> tuple[Delta, ...]:

@@ -37,12 +37,34 @@ HOLD: Final = (
     "SELECT account, opened_at, expires_at, status, basis, charged, body "
     "FROM budget_holds WHERE book = ? AND id = ?"
 )
-_ADD: Final = (
-    "UPDATE budget_counters SET held = held + ?, spent = spent + ?, lent = lent + ?, "
-    'granted = ? WHERE book = ? AND account = ? AND unit = ? AND "window" = ?'
+_SET: Final = (
+    "UPDATE budget_counters SET granted = ?, held = ?, spent = ?, lent = ? WHERE id = ?"
 )
 _NO_SPEC: Final = Spec()
-_Passed = set[tuple[tuple[str, int], ...]]
+_REMEMBERED: Final = 100_000
+"""How many counters' numbers a process keeps in mind."""
+
+
+class Memo:
+    """What a process need not read again."""
+
+    def __init__(self) -> None:
+        self.passed: set[tuple[tuple[str, int], ...]] = set()
+        """Sets of accounts that admitted something since any account changed."""
+        self.counters: dict[CounterKey, int] = {}
+        self._generation = -1
+
+    def see(self, generation: int) -> None:
+        """Forget who passed when an account has changed meanwhile."""
+        if self._generation != generation:
+            self._generation = generation
+            self.passed.clear()
+
+    def remember(self, key: CounterKey, number: int) -> None:
+        """Keep the number of a counter, which never changes."""
+        if len(self.counters) >= _REMEMBERED:
+            self.counters.clear()
+        self.counters[key] = number
 
 
 class Book(NamedTuple):
@@ -61,17 +83,18 @@ class Page:
         db: A connection on which the transaction has begun.
         book: What its row says now.
         now: The time that all of the transaction happens at.
-        passed: Sets of accounts that admitted something since any account changed.
+        memo: What this process knows.
     """
 
     def __init__(
-        self, db: sqlite3.Connection, book: Book, now: float, passed: _Passed
+        self, db: sqlite3.Connection, book: Book, now: float, memo: Memo
     ) -> None:
         self._db = db
         self._book = book
         self._now = now
-        self._passed = passed
+        self._memo = memo
         self._seen: dict[CounterKey, Balance] = {}
+        self._numbers: dict[CounterKey, int] = {}
 
     def post(self, posting: Posting) -> Receipt | Refusal:
         """Judge, then apply; a posting that comes again is answered again."""
@@ -190,14 +213,14 @@ class Page:
             return refusal
         admit = posting.admit
         asked = posting.seen
-        if admit in self._passed:
+        if admit in self._memo.passed:
             posting = posting._replace(admit=())
         else:
             asked = admit + asked
         rows = self._rows([path for path, _ in asked]) if asked else {}
         refusal = judge(posting, rows, self._balance)
         if refusal is None and admit:
-            self._passed.add(admit)
+            self._memo.passed.add(admit)
         return refusal
 
     def _rows(self, paths: list[str]) -> dict[str, Row]:
@@ -229,22 +252,34 @@ class Page:
         return Balance(granted)
 
     def _read(self, keys: Iterable[CounterKey]) -> None:
-        """Read these counters, all at once."""
-        wanted = list(keys)
-        if not wanted:
-            return
-        marks = ",".join(["(?,?,?)"] * len(wanted))
-        parts: list[Any] = [self._book.id]
-        for key in wanted:
-            parts += key
+        """Read these counters, all at once; only new ones are looked for by name."""
+        known: dict[int, CounterKey] = {}
+        for key in keys:
+            number = self._memo.counters.get(key) or self._number(key)
+            if number:
+                known[number] = key
+                self._numbers[key] = number
+        marks = ",".join("?" * len(known))
         found = self._db.execute(
-            'SELECT account, unit, "window", granted, held, spent, lent '
-            f'FROM budget_counters WHERE book = ? AND (account, unit, "window") '
-            f"IN (VALUES {marks})",
-            parts,
+            "SELECT id, granted, held, spent, lent FROM budget_counters "
+            f"WHERE id IN ({marks})",
+            tuple(known),
         )
-        for account, unit, window, *balance in found:
-            self._seen[CounterKey(account, unit, window)] = new(Balance, balance)
+        for number, *balance in found:
+            self._seen[known[number]] = new(Balance, balance)
+
+    def _number(self, key: CounterKey) -> int:
+        """The number of a counter, 0 when nothing has touched it yet."""
+        found = self._db.execute(
+            "SELECT id FROM budget_counters "
+            'WHERE book = ? AND account = ? AND unit = ? AND "window" = ?',
+            (self._book.id, *key),
+        ).fetchone()
+        if found is None:
+            return 0
+        number: int = found[0]
+        self._memo.remember(key, number)
+        return number
 
     def _write(self, posting: Posting, work: Work, hold_id: str = "") -> Receipt:
         changes = self._move(work.nets)
@@ -256,28 +291,29 @@ class Page:
     def _move(self, nets: Iterable[Net]) -> list[Change]:
         """Change the counters, and note each limit's use before and after."""
         changes: list[Change] = []
-        updates: list[tuple[Any, ...]] = []
-        book = self._book.id
+        updates: list[tuple[int | None, ...]] = []
         for net in nets:
             key, granted, held, spent, lent, grants, _ = net
             seen = self._seen.get(key) or self._create(key)
-            limit = (seen.granted or 0) + granted if grants else seen.granted
-            updates.append((held, spent, lent, limit, book, *key))
+            limit = (seen[0] or 0) + granted if grants else seen[0]
+            now = (limit, seen[1] + held, seen[2] + spent, seen[3] + lent)
+            updates.append((*now, self._numbers[key]))
+            self._seen[key] = new(Balance, now)
             change = change_of(net, seen)
             if change is not None:
                 changes.append(change)
-            self._seen[key] = new(
-                Balance, (limit, seen[1] + held, seen[2] + spent, seen[3] + lent)
-            )
-        self._db.executemany(_ADD, updates)
+        self._db.executemany(_SET, updates)
         return changes
 
     def _create(self, key: CounterKey) -> Balance:
         balance = self._untouched(key)
-        self._db.execute(
-            "INSERT INTO budget_counters VALUES (?, ?, ?, ?, ?, 0, 0, 0)",
+        made = self._db.execute(
+            "INSERT INTO budget_counters "
+            '(book, account, unit, "window", granted, held, spent, lent) '
+            "VALUES (?, ?, ?, ?, ?, 0, 0, 0)",
             (self._book.id, *key, balance.granted),
         )
+        self._numbers[key] = made.lastrowid or 0
         return balance
 
     def _pour(self, work: Work, changes: list[Change]) -> list[Effect]:
@@ -339,7 +375,9 @@ class Page:
             [(self._book.id, row.path, *ceiling) for ceiling in row.ceilings],
         )
         self._db.executemany(
-            "INSERT OR IGNORE INTO budget_counters VALUES (?, ?, ?, '', ?, 0, 0, 0)",
+            "INSERT OR IGNORE INTO budget_counters "
+            '(book, account, unit, "window", granted, held, spent, lent) '
+            "VALUES (?, ?, ?, '', ?, 0, 0, 0)",
             [
                 (self._book.id, row.path, unit, row.ceiling(unit))
                 for unit in row.lifelong

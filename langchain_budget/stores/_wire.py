@@ -9,7 +9,7 @@ so that it is the same for each.
 from __future__ import annotations
 
 from operator import add
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from langchain_budget.core.amounts import LARGEST
 from langchain_budget.core.postings import (
@@ -26,6 +26,8 @@ from langchain_budget.core.postings import (
     new,
 )
 from langchain_budget.core.rules import FRESH
+
+_Key = TypeVar("_Key")
 
 
 class Net(NamedTuple):
@@ -69,34 +71,43 @@ class Work(NamedTuple):
 
 def work_of(posting: Posting) -> Work:
     """Add up what the deltas do, and what the hold that they close gives back."""
-    sums: dict[CounterKey, list[int]] = {}
+    chains: dict[tuple[CounterKey, ...], tuple[int, ...]] = {}
     guards: list[tuple[CounterKey, int]] = []
     pours: list[Pour] = []
     for keys, granted, held, spent, lent, guarded, spills in posting.deltas:
         shown = 1 if granted or spent or lent else 0
-        _add(sums, keys, (granted, held, spent, lent, 1 if granted else 0, shown))
+        change = (granted, held, spent, lent, 1 if granted else 0, shown)
+        _add(chains, keys, change)
         if guarded:
             wanted = held + spent + lent - granted
-            guards += ((key, wanted) for key in keys)
+            guards += [(key, wanted) for key in keys]
         else:
-            pours += (Pour(*spill) for spill in spills)
+            pours += [Pour(*spill) for spill in spills]
     if type(posting.hold) is CloseHold:
         for delta in posting.hold.held:
-            _add(sums, delta.counters, (0, -delta.held, 0, 0, 0, 0))
-    places = {key: at for at, key in enumerate(sums)}
-    judged = (new(Guard, (places[key], wanted)) for key, wanted in guards)
-    nets = (new(Net, (key, *line)) for key, line in sums.items())
-    return Work(tuple(nets), tuple(judged), tuple(pours))
+            _add(chains, delta[0], (0, -delta[2], 0, 0, 0, 0))
+    nets = _nets(chains)
+    if not guards:
+        return new(Work, (nets, (), tuple(pours)))
+    places = {net[0]: at for at, net in enumerate(nets)}
+    judged = tuple([new(Guard, (places[key], wanted)) for key, wanted in guards])
+    return new(Work, (nets, judged, tuple(pours)))
 
 
-def _add(
-    sums: dict[CounterKey, list[int]],
-    keys: tuple[CounterKey, ...],
-    change: tuple[int, ...],
-) -> None:
-    for key in keys:
-        line = sums.get(key)
-        sums[key] = list(change) if line is None else [*map(add, line, change)]
+def _nets(chains: dict[tuple[CounterKey, ...], tuple[int, ...]]) -> tuple[Net, ...]:
+    """One line for each counter; mostly no two chains have one in common."""
+    nets = [new(Net, (key, *change)) for keys, change in chains.items() for key in keys]
+    sums: dict[CounterKey, tuple[int, ...]] = {}
+    for net in nets:
+        _add(sums, net[0], net[1:])
+    if len(sums) == len(nets):
+        return tuple(nets)
+    return tuple([new(Net, (key, *change)) for key, change in sums.items()])
+
+
+def _add(sums: dict[_Key, tuple[int, ...]], key: _Key, change: tuple[int, ...]) -> None:
+    known = sums.get(key)
+    sums[key] = change if known is None else tuple(map(add, known, change))
 
 
 def close_refused(
@@ -120,9 +131,10 @@ def same_hold(hold: Hold, known: str, asked: str) -> bool:
 
 def change_of(net: Net, before: Balance) -> Change | None:
     """What a receipt says of a counter; nothing, if it has no limit."""
-    limit = (before.granted or 0) + net.granted if net.grants else before.granted
-    if limit is None or not net.shown:
+    key, granted, _, spent, lent, grants, shown = net
+    limit = (before[0] or 0) + granted if grants else before[0]
+    if limit is None or not shown:
         return None
-    first = LARGEST if before.granted is None else before.granted
-    used = before.spent + before.lent
-    return (net.key, first, used, limit, used + net.spent + net.lent)
+    used = before[2] + before[3]
+    first = LARGEST if before[0] is None else before[0]
+    return (key, first, used, limit, used + spent + lent)

@@ -19,7 +19,7 @@ from langchain_budget.core.postings import (
 )
 from langchain_budget.stores import _codec as codec
 from langchain_budget.stores._sqlite_file import File
-from langchain_budget.stores._sqlite_page import HOLD, Page, hold_from
+from langchain_budget.stores._sqlite_page import HOLD, Memo, Page, hold_from
 from langchain_budget.stores.base import Store
 
 Clock = Callable[[], float]
@@ -71,17 +71,14 @@ class SqliteStore(Store):
     ) -> None:
         self._clock = clock
         self._file = File(Path(path), book, wait_seconds, synchronous)
-        self._passed: set[tuple[tuple[str, int], ...]] = set()
-        self._generation = -1
+        self._memo = Memo()
         self._file.prepare()
 
     def post(self, posting: Posting) -> Receipt | Refusal:
         """Apply *posting*, or say why not and change nothing."""
         with self._file.writing() as (db, book):
-            if self._generation != book.generation:
-                self._passed.clear()
-                self._generation = book.generation
-            return Page(db, book, self._clock(), self._passed).post(posting)
+            self._memo.see(book.generation)
+            return Page(db, book, self._clock(), self._memo).post(posting)
 
     def rows(self, paths: Iterable[str]) -> Mapping[str, Row]:
         """The accounts at *paths*; those that do not exist are left out."""

@@ -34,6 +34,7 @@ CREATE TABLE budget_ceilings (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE budget_counters (
+  id INTEGER PRIMARY KEY,
   book INTEGER NOT NULL,
   account TEXT NOT NULL,
   unit TEXT NOT NULL,
@@ -42,8 +43,8 @@ CREATE TABLE budget_counters (
   held INTEGER NOT NULL,
   spent INTEGER NOT NULL,
   lent INTEGER NOT NULL,
-  PRIMARY KEY (book, account, unit, "window")
-) STRICT, WITHOUT ROWID;
+  UNIQUE (book, account, unit, "window")
+) STRICT;
 
 CREATE TABLE budget_holds (
   book INTEGER NOT NULL,
