@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -22,6 +23,27 @@ ROUTES_KEPT: Final = 10_000
 
 EXPECTED_OUTPUT: Final = 1_000
 """Tokens held for an answer when nobody capped it and nothing was learned yet."""
+
+
+class Hours:
+    """
+    What the store's clock says, without asking it each time.
+
+    Args:
+        clock: Seconds that only ever rise.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._ahead: float | None = None
+
+    def set(self, now: float) -> None:
+        """The store has said what time it is."""
+        self._ahead = now - self._clock()
+
+    def now(self) -> float | None:
+        """Seconds since 1970, `None` when the store was never asked."""
+        return None if self._ahead is None else self._ahead + self._clock()
 
 
 class Books:
@@ -45,6 +67,7 @@ class Books:
         self.statement = Statement()
         self.generation = 0
         """Rises with every change of accounts that these books know of."""
+        self.hours = Hours(time.monotonic)
         self._routes: dict[str, Route] = {}
         self._marks: dict[str, tuple[int, ...]] = {}
 
@@ -59,6 +82,14 @@ class Books:
         if missing:
             raise UnknownAccount(missing[-1])
         return self._remember(Route([rows[each] for each in paths]))
+
+    def now(self) -> Talk[float]:
+        """The time by the store's clock, as far as it is known here."""
+        known = self.hours.now() if self.store.blocking else None
+        if known is None:
+            known = yield Ask("now")
+            self.hours.set(known)
+        return known
 
     def forget(self, *, named: bool = True) -> None:
         """

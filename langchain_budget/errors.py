@@ -17,6 +17,9 @@ Every error of this library.
     │   ├── UnusableStore        it cannot keep books: what is wrong, and what to do
     │   └── StoreLost            it came back without its books
     ├── UnknownStore             (a ValueError) no store goes by that name
+    ├── InvalidJournal           (a ValueError) a file that cannot be imported
+    ├── InvalidInvoice           (a ValueError) a file or table that is no invoice
+    ├── BookNotEmpty             an import into books that are in use
     ├── MissingExtra             an optional part is not installed
     ├── NotAnAccount             (a TypeError) give a pool or an account
     ├── InvalidAmount            (a ValueError) negative, not finite, not exact
@@ -34,11 +37,14 @@ from langchain_core.exceptions import ModelError
 from langgraph.errors import GraphBubbleUp
 
 from langchain_budget.core.accounts import Spec, show_limits
-from langchain_budget.core.amounts import Amount, show
+from langchain_budget.core.amounts import Amount, show, show_limit
 from langchain_budget.core.faults import (
+    BookNotEmpty,
     BudgetError,
     InexactAmount,
     InvalidAmount,
+    InvalidInvoice,
+    InvalidJournal,
     InvalidName,
     UnitMismatch,
 )
@@ -47,6 +53,7 @@ from langchain_budget.core.postings import Kind, Refusal
 __all__ = [
     "AccountClosed",
     "AccountFrozen",
+    "BookNotEmpty",
     "BudgetError",
     "BudgetExceeded",
     "BudgetRefused",
@@ -54,6 +61,8 @@ __all__ = [
     "IdConflict",
     "InexactAmount",
     "InvalidAmount",
+    "InvalidInvoice",
+    "InvalidJournal",
     "InvalidName",
     "InvalidTransfer",
     "LimitConflict",
@@ -135,7 +144,7 @@ class BudgetExceeded(BudgetRefused):
         unit, balance = refusal.unit, refusal.balance
         numbers = (
             f"account {refusal.account!r} has {show(unit, balance.available)} left of "
-            f"{show(unit, balance.granted)} ({show(unit, balance.spent)} spent, "
+            f"{show_limit(refusal.limit, balance.granted)} ({show(unit, balance.spent)} spent, "
             f"{show(unit, balance.held)} held, {show(unit, balance.lent)} lent out); "
             f"this may need {show(unit, refusal.wanted)}"
         )
@@ -145,6 +154,8 @@ class BudgetExceeded(BudgetRefused):
 def _remedy(refusal: Refusal) -> str:
     if refusal.kind is Kind.CONTENDED:
         return "Open holds may yet free enough: try again when they settle, or top up."
+    if refusal.window:
+        return "Wait for its next window, raise it, or cap the output of the call."
     return "Top it up, transfer to it, or cap the output of the call."
 
 

@@ -18,6 +18,7 @@ from langchain_budget.core.events import (
 )
 from langchain_budget.core.judge import judge
 from langchain_budget.core.postings import (
+    NOTHING,
     Balance,
     Hold,
     Kind,
@@ -92,7 +93,8 @@ class Ledger(Upkeep):
         posting: Posting | None = None
         try:
             route = self._routes.get(path) or (yield from self.route(path))
-            posting = rules.reserve(route, self.new_id(), order)
+            now = (yield from self.now()) if route.timed else 0.0
+            posting = rules.reserve(route, self.new_id(), order, NOTHING, now)
             answer: Receipt | Refusal = yield posting
             if type(answer) is Refusal:
                 posting, answer = yield from self._insist(posting, order, answer)
@@ -186,8 +188,15 @@ class Ledger(Upkeep):
         route = yield from self.route(path)
         rows = {row.path: row for row in route.rows}
         balances = yield Ask("balances", (tuple(rows),))
-        posting = rules.reserve(route, "", order)
-        return judge(posting, rows, lambda key: balances.get(key, Balance()))
+        now = (yield from self.now()) if route.timed else 0.0
+        posting = rules.reserve(route, "", order, NOTHING, now)
+        return judge(
+            posting,
+            rows,
+            lambda key: (
+                balances.get(key) or Balance(rows[key.account].ceiling(key.limit))
+            ),
+        )
 
     def _insist(
         self, posting: Posting, order: Order, answer: Receipt | Refusal
@@ -202,13 +211,18 @@ class Ledger(Upkeep):
             if answer.kind is Kind.STALE:
                 self.forget()
                 route = yield from self.route(posting.account)
-            elif short and answer.unit not in borrowed:
-                borrowed[answer.unit] = short
-            elif swept or answer.kind not in MAY_FREE or not (yield from self.sweep()):
+            elif answer.kind is Kind.OUTSIDE:
+                self.hours.set(float(answer.detail))
+            elif short:
+                borrowed[answer.unit] = borrowed.get(answer.unit, 0) + short
+            elif swept or answer.kind not in MAY_FREE:
                 break
             else:
-                swept = True
-            posting = rules.reserve(route, posting.id, order, borrowed)
+                # Whatever was overdue, somebody else may have given it back by now.
+                yield from self.sweep()
+                swept, borrowed = True, {}
+            now = (yield from self.now()) if route.timed else 0.0
+            posting = rules.reserve(route, posting.id, order, borrowed, now)
             answer = yield posting
         if isinstance(answer, Refusal):
             return (yield from self._watch(posting, order, answer))
@@ -221,7 +235,8 @@ class Ledger(Upkeep):
         route = yield from self.route(posting.account)
         if refusal.account not in route.observed or refusal.kind not in OVERLOOKED:
             return posting, refusal
-        posting = rules.watch(posting, route, order)
+        now = (yield from self.now()) if route.timed else 0.0
+        posting = rules.watch(posting, route, order, now)
         answer: Receipt | Refusal = yield posting
         if isinstance(answer, Receipt):
             self._announce(WouldRefuse, refusal, posting.account, order)

@@ -6,7 +6,15 @@ from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple
 
-from langchain_budget.core.amounts import Amount, Vector, show, vector
+from langchain_budget.core.amounts import (
+    Amount,
+    Limit,
+    Vector,
+    limits,
+    show,
+    show_limit,
+    vector,
+)
 from langchain_budget.core.faults import InexactAmount, InvalidAmount, InvalidName
 
 SEPARATOR: Final = "/"
@@ -52,6 +60,8 @@ class Row(NamedTuple):
     expires_at: float | None = None
     observed: bool = False
     """Whether it and all below it only watch: everything is booked, nothing stopped."""
+    turns: tuple[tuple[str, int], ...] = ()
+    """How many `run`s and `tick`s the program has ended here."""
 
     @property
     def is_step(self) -> bool:
@@ -160,13 +170,13 @@ def _number(text: str, given: object) -> Decimal:
     return number
 
 
-def limits_of(*limits: Amount | None) -> tuple[tuple[str, int], ...]:
-    """Ceilings by unit; `None` stands for no limit, 0 for nothing allowed."""
-    return tuple(sorted(vector(each for each in limits if each is not None).items()))
+def limits_of(*given: Amount | Limit | None) -> tuple[tuple[str, int], ...]:
+    """Ceilings by name; `None` stands for no limit, 0 for nothing allowed."""
+    return tuple(sorted(limits(each for each in given if each is not None).items()))
 
 
 def spec_of(
-    limits: Iterable[Amount | None] = (),
+    limits: Iterable[Amount | Limit | None] = (),
     carve: Iterable[Amount] = (),
     share: object = None,
     marks: Iterable[object] = (),
@@ -174,7 +184,7 @@ def spec_of(
     """What opening an account asks for, checked."""
     return Spec(
         limits=limits_of(*limits),
-        carved=limits_of(*carve),
+        carved=tuple(sorted(vector(carve).items())),
         share=0 if share is None else ratio(share, percentages=False),
         marks=tuple(sorted({ratio(mark) for mark in marks})),
     )
@@ -182,7 +192,7 @@ def spec_of(
 
 def show_limits(spec: Spec) -> str:
     """The limits of a specification in words."""
-    parts = [f"limit {show(unit, value)}" for unit, value in spec.limits]
+    parts = [f"limit {show_limit(name, value)}" for name, value in spec.limits]
     parts += [f"carved {show(unit, value)}" for unit, value in spec.carved]
     if spec.share:
         parts.append(f"share {_percent(spec.share)}")

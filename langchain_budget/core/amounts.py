@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_CEILING, Context, Decimal, InvalidOperation
 from functools import total_ordering
-from typing import Final
+from typing import Final, NamedTuple
 
 from langchain_budget.core.faults import (
     InexactAmount,
@@ -13,6 +13,7 @@ from langchain_budget.core.faults import (
     InvalidName,
     UnitMismatch,
 )
+from langchain_budget.core.windows import Window, window_of
 
 USD: Final = "usd"
 TOKENS: Final = "tokens"
@@ -108,6 +109,24 @@ class Amount:
             return f"{self.unit}({self.value})"
         return f"meter({self.unit!r})({self.value})"
 
+    def per(self, window: str, zone: str = "UTC") -> Limit:
+        """
+        This much in each window, instead of in all.
+
+        Args:
+            window: `minute`, `hour`, `day`, `week` or `month`; `run` or `tick`, which
+                end when the program says so.
+            zone: The IANA time zone that days, weeks and months begin in.
+
+        >>> print(usd(2).per("day", "Europe/Berlin"))
+        $2.00 per day in Europe/Berlin
+        """
+        made = window_of(window, zone)
+        if made.is_rolling:
+            msg = f"{window!r}: rolling windows are not kept yet, give one of a calendar"
+            raise InvalidAmount(msg)
+        return Limit(self, made)
+
     def _same(self, other: object) -> int:
         if not isinstance(other, Amount) or other.unit != self.unit:
             msg = (
@@ -116,6 +135,32 @@ class Amount:
             )
             raise UnitMismatch(msg)
         return other.value
+
+
+class Limit(NamedTuple):
+    """An amount in each window of a kind; `Amount.per` makes one."""
+
+    amount: Amount
+    window: Window
+
+    @property
+    def name(self) -> str:
+        """What it is called in an account: `usd@day`."""
+        return limit_name(self.amount.unit, self.window)
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.window.words}"
+
+
+def limit_name(unit: str, window: Window | None = None) -> str:
+    """What the limit of a unit is called, with its window if it has one."""
+    return f"{unit}@{window}" if window else unit
+
+
+def window_in(name: str) -> Window | None:
+    """The window in a limit's name, `None` for one that never resets."""
+    _, found, window = name.partition("@")
+    return window_of(window) if found else None
 
 
 def usd(dollars: str | int | Decimal) -> Amount:
@@ -227,6 +272,21 @@ def vector(amounts: Iterable[Amount]) -> dict[str, int]:
     return by_unit
 
 
+def limits(given: Iterable[Amount | Limit]) -> dict[str, int]:
+    """Amounts by the names of their limits; two of one name are a mistake."""
+    by_name: dict[str, int] = {}
+    for each in given:
+        windowed = isinstance(each, Limit)
+        amount = countable(each.amount if isinstance(each, Limit) else each)
+        name = each.name if isinstance(each, Limit) else amount.unit
+        if name in by_name:
+            what = "limit" if windowed else "unit"
+            msg = f"{amount!r}: the {what} {name!r} is given twice, give it once"
+            raise InvalidAmount(msg)
+        by_name[name] = amount.value
+    return by_name
+
+
 def countable(amount: object) -> Amount:
     """An amount of nothing or more, such as a limit, a hold or a charge."""
     if not isinstance(amount, Amount):
@@ -245,6 +305,13 @@ def show(unit: str, value: int | None) -> str:
     if unit == USD:
         return f"-${_plain(-value)}" if value < 0 else f"${_plain(value)}"
     return f"{value:,} {unit.replace('_', ' ')}"
+
+
+def show_limit(name: str, value: int | None) -> str:
+    """A limit as people read it: `$2.00 per day`."""
+    unit, _, _ = name.partition("@")
+    window = window_in(name)
+    return show(unit, value) + (f" {window.words}" if window else "")
 
 
 def _plain(value: int) -> str:

@@ -133,7 +133,7 @@ def short(key: CounterKey, wanted: int, seen: Readable) -> Refusal:
     balance = _kept(seen)
     free_when_quiet = (balance.available or 0) + balance.held
     kind = Kind.CONTENDED if free_when_quiet >= wanted else Kind.EXHAUSTED
-    return Refusal(kind, key.account, key.unit, wanted, balance)
+    return Refusal(kind, key.account, key.unit, wanted, balance, window=key.window)
 
 
 def _kept(seen: Readable) -> Balance:

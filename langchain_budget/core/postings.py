@@ -8,9 +8,7 @@ from typing import Final, NamedTuple
 
 from langchain_budget.core.accounts import Row
 from langchain_budget.core.amounts import Vector
-
-LIFETIME: Final = ""
-"""The window of a limit that never resets."""
+from langchain_budget.core.windows import LIFETIME
 
 NOTHING: Final[Mapping[str, int]] = {}
 NO_LABELS: Final[Mapping[str, str]] = {}
@@ -259,6 +257,13 @@ class Refusal(NamedTuple):
     balance: Balance = Balance()
     detail: str = ""
     hold: Hold | None = None
+    window: str = LIFETIME
+    """Which window's limit it was: `day@2026-11-22`."""
+
+    @property
+    def limit(self) -> str:
+        """The name of the limit: `usd`, `usd@day`."""
+        return CounterKey(self.account, self.unit, self.window).limit
 
 
 class Effect(NamedTuple):

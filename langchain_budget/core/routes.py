@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from langchain_budget.core.accounts import Row
-from langchain_budget.core.amounts import Vector
+from langchain_budget.core.amounts import Vector, window_in
 from langchain_budget.core.postings import CounterKey, Delta, Spill, new
+from langchain_budget.core.windows import FOR_EVER, Instance, Window
 
 Line = tuple[tuple[CounterKey, ...], tuple[Spill, ...]]
 
@@ -23,6 +24,7 @@ class Route:
     __slots__ = (
         "_limited",
         "_lines",
+        "_timed",
         "account",
         "admit",
         "closing",
@@ -40,8 +42,11 @@ class Route:
         self.closing = self.admit if slices else ()
         """What a hold is closed under: slices that were closed want their rest back."""
         self.observed = _observed(rows)
-        self._limited = frozenset(unit for row in rows for unit, _ in row.ceilings)
+        self._limited = frozenset(
+            name.partition("@")[0] for row in rows for name, _ in row.ceilings
+        )
         self._lines: dict[str, Line] = {}
+        self._timed = _timed(rows)
 
     def line(self, unit: str) -> Line:
         """The counters of *unit* that a charge touches, and how it spills over."""
@@ -50,13 +55,39 @@ class Route:
             line = self._lines[unit] = _line(self.rows, unit)
         return line
 
+    @property
+    def timed(self) -> bool:
+        """Whether what a charge touches depends on the time."""
+        return bool(self._timed)
+
+    def during(self, amounts: Vector, now: float) -> tuple[float, float]:
+        """From when, and until before when, `held` at *now* is right."""
+        instances = [each for unit in amounts for _, each in self._instances(unit, now)]
+        return (
+            max((each.start for each in instances), default=FOR_EVER[0]),
+            min((each.end for each in instances), default=FOR_EVER[1]),
+        )
+
+    def windows(self, unit: str, now: float) -> tuple[CounterKey, ...]:
+        """The counters of the windows that *now* is in, innermost first."""
+        return tuple(
+            CounterKey(path, unit, each.name)
+            for path, each in self._instances(unit, now)
+        )
+
+    def _instances(self, unit: str, now: float) -> Iterator[tuple[str, Instance]]:
+        for path, window, turn in self._timed.get(unit, ()):
+            yield path, window.at(now, turn)
+
     def keys(self, unit: str) -> tuple[CounterKey, ...]:
         """The counters of *unit* that a charge touches, innermost first."""
         return self.line(unit)[0]
 
-    def held(self, amounts: Vector) -> tuple[Delta, ...]:
+    def held(self, amounts: Vector, now: float = 0.0) -> tuple[Delta, ...]:
         """
         Guarded deltas that set *amounts* aside, and know where an overrun goes.
+
+        Where limits have windows, those that *now* is in are held from as well.
 
         A unit that nothing on the route limits is not held, only spent: there is
         nothing to guard. A first limit on it makes a new version of its account.
@@ -67,12 +98,15 @@ class Route:
                 continue
             keys, spill = self._lines.get(unit) or self.line(unit)
             deltas.append(new(Delta, (keys, 0, value, 0, 0, True, spill)))
+            if unit in self._timed:
+                keys = self.windows(unit, now)
+                deltas.append(new(Delta, (keys, 0, value, 0, 0, True, ())))
         return tuple(deltas)
 
-    def watched(self, amounts: Vector) -> tuple[Delta, ...]:
+    def watched(self, amounts: Vector, now: float = 0.0) -> tuple[Delta, ...]:
         """The same where the accounts that only observe are not guarded."""
         deltas = []
-        for delta in self.held(amounts):
+        for delta in self.held(amounts, now):
             watched = tuple(key for key in delta[0] if key.account in self.observed)
             guarded = tuple(key for key in delta[0] if key.account not in self.observed)
             if guarded:
@@ -81,17 +115,36 @@ class Route:
                 deltas.append(delta._replace(counters=watched, guarded=False))
         return tuple(deltas)
 
-    def borrowed(self, amounts: Vector, loans: Vector) -> tuple[Delta, ...]:
+    def borrowed(
+        self, amounts: Vector, loans: Vector, now: float = 0.0
+    ) -> tuple[Delta, ...]:
         """The same where the parent lends *loans* first; those deltas hold nothing."""
         lent = [
             Delta(self.line(unit)[1][0].payers, lent=value, guarded=True)
             for unit, value in loans.items()
         ]
         held = [
-            delta._replace(granted=loans.get(delta.counters[0].unit, 0))
-            for delta in self.held(amounts)
+            delta
+            if delta.counters[0].window
+            else delta._replace(granted=loans.get(delta.counters[0].unit, 0))
+            for delta in self.held(amounts, now)
         ]
         return (*lent, *held)
+
+
+def _timed(
+    rows: Sequence[Row],
+) -> dict[str, tuple[tuple[str, Window, int], ...]]:
+    """The limits with a window by unit: account, window, how many it has ended."""
+    found: dict[str, tuple[tuple[str, Window, int], ...]] = {}
+    for row in rows:
+        for name, _ in row.ceilings:
+            unit, _, _ = name.partition("@")
+            window = window_in(name)
+            if window is not None:
+                turn = dict(row.turns).get(window.span, 0)
+                found[unit] = (*found.get(unit, ()), (row.path, window, turn))
+    return found
 
 
 def _observed(rows: Sequence[Row]) -> frozenset[str]:

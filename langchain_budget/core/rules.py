@@ -89,15 +89,24 @@ NOT_USED: Final = Charge(NOTHING, Basis.NONE)
 
 
 def reserve(
-    route: Route, hold_id: str, order: Order, borrowed: Vector = NOTHING
+    route: Route,
+    hold_id: str,
+    order: Order,
+    borrowed: Vector = NOTHING,
+    now: float = 0.0,
 ) -> Posting:
     """
     Set the money aside on every account of the route, or on none.
 
-    What is *borrowed* is carved out of the parent in the same posting.
+    What is *borrowed* is carved out of the parent in the same posting. Limits with
+    a window are those of *now*; a store that knows better refuses.
     """
     amounts, worst, ttl_seconds, started, labels, unpriced = order
-    deltas = route.borrowed(amounts, borrowed) if borrowed else route.held(amounts)
+    if borrowed:
+        deltas = route.borrowed(amounts, borrowed, now)
+    else:
+        deltas = route.held(amounts, now)
+    during = route.during(amounts, now) if route.timed else None
     asked = new(OpenHold, (hold_id, ttl_seconds, started, amounts, worst, labels))
     keys = route.keys(USD) if unpriced else ()
     admit, account = route.admit, route.account
@@ -105,12 +114,12 @@ def reserve(
         Posting,
         (
             *(hold_id, "reserve", account, deltas, admit, asked),
-            *(NO_NOTE, (), keys, (), None, None),
+            *(NO_NOTE, (), keys, (), None, during),
         ),
     )
 
 
-def watch(posting: Posting, route: Route, order: Order) -> Posting:
+def watch(posting: Posting, route: Route, order: Order, now: float) -> Posting:
     """
     The same reserve where accounts that only observe have no say.
 
@@ -119,7 +128,7 @@ def watch(posting: Posting, route: Route, order: Order) -> Posting:
     quiet = [row for row in route.rows if row.path in route.observed and row.frozen]
     frozen = {row.path for row in quiet if not row.closed}
     return posting._replace(
-        deltas=route.watched(order.amounts),
+        deltas=route.watched(order.amounts, now),
         admit=tuple(each for each in route.admit if each[0] not in frozen),
         seen=tuple(each for each in route.admit if each[0] in frozen),
         unpriced=tuple(
@@ -248,7 +257,7 @@ def _spent(hold: Hold, amounts: Vector, route: Route) -> tuple[Delta, ...]:
             continue  # what was borrowed for the hold is the parent's
         unit = counters[0][1]
         if unit in lines:
-            counters = lines[unit][0] + counters
+            counters, spill = lines[unit][0] + counters, lines[unit][1] + spill
         lines[unit] = counters, spill
     spent = []
     for unit, value in amounts.items():

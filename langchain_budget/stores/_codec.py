@@ -48,14 +48,15 @@ def value_of(text: str) -> Json:
 
 def row_text(row: Row) -> str:
     """An account but for what the store keeps beside: path, version and states."""
-    return _encode([row.spec, row.ceilings, sorted(row.slices), row.observed])
+    slices = sorted(row.slices)
+    return _encode([row.spec, row.ceilings, slices, row.observed, row.turns])
 
 
 def row_of(
     path: str, version: int, states: tuple[str, bool, float | None], text: str
 ) -> Row:
     """The account with these *states*: frozen why, closed, expires at."""
-    spec, ceilings, slices, observed = _decode(text)
+    spec, ceilings, slices, observed, turns = _decode(text)
     limits, carved, share, marks, labels, borrows = spec
     made = Spec(
         _pairs(limits), _pairs(carved), share, tuple(marks), _pairs(labels), borrows
@@ -71,6 +72,7 @@ def row_of(
         bool(closed),
         expires_at,
         observed,
+        _pairs(turns),
     )
 
 
