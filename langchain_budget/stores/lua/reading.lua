@@ -1,12 +1,15 @@
--- Answers one question about a book. ARGV: epoch, highest number seen, time, which, more.
+-- Answers one question about a book. ARGV[2]: which; the rest is about it.
+
+local known, last = unpack(call('HMGET', LEDGER, 'epoch', 'seq'))
+if known ~= epoch or tonumber(last) < tonumber(seen) then return 'lost' end
 
 local CHUNK = 1000  -- what `unpack` can surely take
 
-local function fields(key, names)
+local function fields(names)
   local found = {}
   for from = 1, #names, CHUNK do
     local till = math.min(from + CHUNK - 1, #names)
-    for _, value in ipairs(call('HMGET', key, unpack(names, from, till))) do
+    for _, value in ipairs(call('HMGET', LEDGER, unpack(names, from, till))) do
       found[#found + 1] = value
     end
   end
@@ -16,7 +19,7 @@ end
 local function rows(paths)
   local names = {}
   for i, path in ipairs(paths) do names[i] = path .. '\nrow' end
-  local found, listed = fields(ACCOUNTS, names), {}
+  local found, listed = fields(names), {}
   for i, path in ipairs(paths) do
     if found[i] then
       listed[#listed + 1] = path
@@ -29,9 +32,9 @@ end
 local function holds(ids)
   local names = {}
   for i, id in ipairs(ids) do
-    names[2 * i - 1], names[2 * i] = id, id .. '\n'
+    names[2 * i - 1], names[2 * i] = '\nhold\n' .. id, '\ntext\n' .. id
   end
-  local found, listed = fields(HOLDS, names), {}
+  local found, listed = fields(names), {}
   for i, id in ipairs(ids) do
     local state, text = found[2 * i - 1], found[2 * i]
     if state then
@@ -48,20 +51,21 @@ function reads.rows(...)
 end
 
 function reads.below(from, till)
-  local paths = call('ZRANGEBYLEX', PATHS, from, till)
-  for i, path in ipairs(paths) do paths[i] = path:sub(1, -2) end
+  local paths = call('ZRANGEBYLEX', NAMES, from, till)
+  for i, path in ipairs(paths) do paths[i] = path:sub(2, -2) end
   return rows(paths)
 end
 
 function reads.balances(...)
   local listed = {}
   for _, account in ipairs({...}) do
-    for _, id in ipairs(
-      call('ZRANGEBYLEX', INDEX, '[' .. account .. '\n', '(' .. account .. '\11')
-    ) do
-      listed[#listed + 1] = id
-      local found = call('HMGET', COUNTERS, id .. 'g', id .. 'a', id .. 's', id .. 'l')
-      for _, each in ipairs(found) do listed[#listed + 1] = each or '' end
+    local from = 'c' .. account .. '\n'
+    for _, name in ipairs(call('ZRANGEBYLEX', NAMES, '[' .. from, '[' .. from .. '\255')) do
+      local counter = name:sub(2)
+      listed[#listed + 1] = counter
+      for _, each in ipairs(fields({counter .. 'g', counter .. 'a', counter .. 's', counter .. 'l'})) do
+        listed[#listed + 1] = each or ''
+      end
     end
   end
   return listed
@@ -93,4 +97,4 @@ function reads.now()
   return now
 end
 
-return reads[ARGV[4]](unpack(ARGV, 5))
+return reads[ARGV[2]](unpack(ARGV, 3))
