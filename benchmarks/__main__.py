@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import logging
 
-from benchmarks import handler, imports, ledger, overshoot
+from benchmarks import handler, imports, ledger, overshoot, stores
 from benchmarks.measure import show
 
-PARTS = {"ledger": ledger.rows, "handler": handler.rows, "imports": imports.rows}
+PARTS = {
+    "ledger": ledger.rows,
+    "handler": handler.rows,
+    "imports": imports.rows,
+    "stores": stores.rows,
+}
 
 
 def main() -> None:
