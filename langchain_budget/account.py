@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 
 from langchain_budget import grants, tree
+from langchain_budget.admin import Admin
+from langchain_budget.arguments import Limits, order_of, several
 from langchain_budget.core.accounts import Spec, check_name, join, spec_of
 from langchain_budget.core.amounts import Amount, vector
+from langchain_budget.core.leases import LEASE_TTL_SECONDS
 from langchain_budget.core.rules import HOLD_TTL_SECONDS, Order
-from langchain_budget.errors import (
-    InvalidAmount,
-    InvalidTransfer,
-    NotAnAccount,
-)
+from langchain_budget.errors import InvalidTransfer, NotAnAccount
 from langchain_budget.holds import Reservation
+from langchain_budget.leases.lease import CLOCK, Clock, Lease, leased
 from langchain_budget.views import AccountView, Affordability, affordability
-
-Limits = Amount | Iterable[Amount] | None
 
 
 class Account(AccountView):
@@ -26,6 +23,11 @@ class Account(AccountView):
 
     Get one from `BudgetPool` or from another account's `open`.
     """
+
+    @property
+    def admin(self) -> Admin:
+        """Operators' tools for this account and all below it."""
+        return Admin(self.ledger, self.path)
 
     def open(
         self,
@@ -125,7 +127,7 @@ class Account(AccountView):
             BudgetRefused: Nothing was set aside; the error says why.
             InvalidAmount: The arguments make no sense.
         """
-        order = _order(amounts, ttl_seconds, labels)
+        order = order_of(amounts, ttl_seconds, labels)
         hold = self.ledger.run(self.ledger.reserve(self.path, order))
         return Reservation(self.ledger, hold)
 
@@ -136,9 +138,37 @@ class Account(AccountView):
         labels: Mapping[str, str] | None = None,
     ) -> Reservation:
         """Awaitable twin of `reserve`."""
-        order = _order(amounts, ttl_seconds, labels)
+        order = order_of(amounts, ttl_seconds, labels)
         hold = await self.ledger.arun(self.ledger.reserve(self.path, order))
         return Reservation(self.ledger, hold)
+
+    def lease(
+        self,
+        *amounts: Amount,
+        ttl_seconds: float = LEASE_TTL_SECONDS,
+        clock: Clock = CLOCK,
+    ) -> Lease[Account]:
+        """
+        Some of what is left, to be spent here at the speed of memory, `with` a block.
+
+        Args:
+            amounts: How much to have at hand of each unit that is limited here or
+                above; near the limit it is less.
+            ttl_seconds: What is not accounted for by then counts as spent until it is.
+            clock: Seconds that only ever rise.
+
+        Raises:
+            InvalidLease: A limit would be passed over; in the block.
+
+        >>> from langchain_budget import BudgetPool, usd
+        >>> pool = BudgetPool("acme", usd(10))
+        >>> with pool.lease(usd(1)) as worker:
+        ...     worker.reserve(usd("0.25")).settle(usd("0.20"))
+        >>> print(pool.balance().spent, pool.balance().available)
+        $0.20 $9.80
+        """
+        ledger = leased(self.ledger, self.path, amounts, (ttl_seconds, clock))
+        return Lease(ledger, Account(ledger, self.path))
 
     def top_up(self, amount: Amount, *, reason: str = "", key: str = "") -> None:
         """
@@ -245,13 +275,6 @@ class Account(AccountView):
         return path, spec_of(several(limit), several(carve), share, warn_at)
 
 
-def several(limit: Limits) -> tuple[Amount, ...]:
-    """One amount, many or none, as a tuple."""
-    if limit is None:
-        return ()
-    return tuple(limit) if isinstance(limit, Iterable) else (limit,)
-
-
 def path_of(account: Account | str, near: str) -> str:
     """The full path of an account given by itself or by its path below the root."""
     if isinstance(account, Account):
@@ -276,12 +299,3 @@ def below(account: Account | str, near: str) -> str:
     if isinstance(account, Account) or account.startswith(near.partition("/")[0] + "/"):
         return path_of(account, near)
     return near if account == near else join(near, account)
-
-
-def _order(
-    amounts: tuple[Amount, ...], ttl_seconds: float, labels: Mapping[str, str] | None
-) -> Order:
-    if not 0 < ttl_seconds < math.inf:
-        msg = f"ttl_seconds={ttl_seconds!r}: give a number of seconds above zero"
-        raise InvalidAmount(msg)
-    return Order(vector(amounts), {}, ttl_seconds, labels=dict(labels or {}))

@@ -115,7 +115,7 @@ class Books:
         if isinstance(answer, Refusal):
             self.forget()
         elif posting.rows:
-            self.forget(named=not all(row.is_step for row in posting.rows))
+            self.forget(named=not all(row.is_passing for row in posting.rows))
         if isinstance(answer, Refusal):
             if answer.kind is Kind.STALE:
                 return answer

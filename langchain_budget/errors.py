@@ -12,6 +12,7 @@ Every error of this library.
     ├── UnknownAccount           no such account
     ├── HoldNotOpen              settled, released or expired before
     ├── InvalidTransfer          these two cannot trade that
+    ├── InvalidLease             (a ValueError) it would not keep some limit
     ├── IdConflict               an id came again with other content
     ├── StoreError               the store failed; always raised from the cause
     │   ├── UnusableStore        it cannot keep books: what is wrong, and what to do
@@ -32,6 +33,8 @@ keeps the work of paid siblings, so that it can go on after a top-up.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from langchain_core.exceptions import ModelError
 from langgraph.errors import GraphBubbleUp
@@ -63,6 +66,7 @@ __all__ = [
     "InvalidAmount",
     "InvalidInvoice",
     "InvalidJournal",
+    "InvalidLease",
     "InvalidName",
     "InvalidTransfer",
     "LimitConflict",
@@ -142,9 +146,10 @@ class BudgetExceeded(BudgetRefused):
 
     def _say(self, refusal: Refusal) -> str:
         unit, balance = refusal.unit, refusal.balance
+        limit = show_limit(refusal.limit, balance.granted)
         numbers = (
             f"account {refusal.account!r} has {show(unit, balance.available)} left of "
-            f"{show_limit(refusal.limit, balance.granted)} ({show(unit, balance.spent)} spent, "
+            f"{limit} ({show(unit, balance.spent)} spent, "
             f"{show(unit, balance.held)} held, {show(unit, balance.lent)} lent out); "
             f"this may need {show(unit, refusal.wanted)}"
         )
@@ -171,6 +176,8 @@ class AccountClosed(BudgetRefused):
     """The account was closed, or the scope has ended."""
 
     def _say(self, refusal: Refusal) -> str:
+        if refusal.detail:
+            return f"account {refusal.account!r} is closed here: {refusal.detail}."
         return (
             f"account {refusal.account!r} is closed: its scope has ended. Open a new "
             f"one, or wait for tasks before leaving `with budget(...)`."
@@ -276,6 +283,22 @@ class HoldNotOpen(BudgetError):
 
 class InvalidTransfer(BudgetError, ValueError):
     """These two accounts cannot trade that."""
+
+
+class InvalidLease(BudgetError, ValueError):
+    """Whoever spends from such a lease would pass over some limits."""
+
+    def __init__(self, account: str, missing: Sequence[str]) -> None:
+        super().__init__(account, missing)
+        self.account, self.missing = account, tuple(missing)
+
+    def __str__(self) -> str:
+        return (
+            f"such a lease of {self.account!r} would pass over the limits of "
+            f"{', '.join(self.missing)}. Lease an amount of each unit that is limited "
+            f"on the way to the root; accounts with limits below it need leases of "
+            f"their own; limits with a window, and leases, cannot be leased"
+        )
 
 
 class IdConflict(BudgetError, ValueError):

@@ -61,6 +61,19 @@ class Closing(NamedTuple):
     charge: Charge | None
 
 
+class _Attempt:
+    """What was done so far to get a reserve admitted."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.swept = False
+        self.borrowed: dict[str, int] = {}
+
+    def borrow(self, unit: str, short: int) -> None:
+        """So much more is lacking."""
+        self.borrowed[unit] = self.borrowed.get(unit, 0) + short
+
+
 class Ledger(Upkeep):
     """Books on which money is reserved before a call and settled after it."""
 
@@ -73,15 +86,11 @@ class Ledger(Upkeep):
 
     def run(self, talk: Talk[_Result]) -> _Result:
         """Have *talk* with the store, waiting for its answers."""
-        if self.late:
-            drive(self._tidy(), self.store)
-        return drive(talk, self.store)
+        return drive(self._tidied(talk) if self.late else talk, self.store)
 
     async def arun(self, talk: Talk[_Result]) -> _Result:
         """Have *talk* with the store, awaiting its answers."""
-        if self.late:
-            await adrive(self._tidy(), self.store)
-        return await adrive(talk, self.store)
+        return await adrive(self._tidied(talk) if self.late else talk, self.store)
 
     def reserve(self, path: str, order: Order) -> Talk[Hold]:
         """
@@ -90,21 +99,15 @@ class Ledger(Upkeep):
         Raises:
             BudgetRefused: Nothing was set aside; the error says why.
         """
-        posting: Posting | None = None
         try:
             route = self._routes.get(path) or (yield from self.route(path))
             now = (yield from self.now()) if route.timed else 0.0
             posting = rules.reserve(route, self.new_id(), order, NOTHING, now)
-            answer: Receipt | Refusal = yield posting
+            answer = yield from self._sent(posting)
             if type(answer) is Refusal:
                 posting, answer = yield from self._insist(posting, order, answer)
-        except BaseException as error:
-            if posting is not None:
-                # Cut off before it answered, the store may have taken the hold.
-                self.late.append(Closing(rules.opened(posting), None))
-            if isinstance(error, StoreError):
-                raise StoreUnavailable(_down(path, error)) from error
-            raise
+        except StoreError as error:
+            raise StoreUnavailable(_down(path, error)) from error
         if isinstance(answer, Refusal):
             raise self._refused(answer, path, order)
         hold = answer.hold or rules.opened(posting)
@@ -187,7 +190,7 @@ class Ledger(Upkeep):
         self._routes.pop(path, None)
         route = yield from self.route(path)
         rows = {row.path: row for row in route.rows}
-        balances = yield Ask("balances", (tuple(rows),))
+        balances = yield Ask("outlook", (tuple(rows),))
         now = (yield from self.now()) if route.timed else 0.0
         posting = rules.reserve(route, "", order, NOTHING, now)
         return judge(
@@ -198,35 +201,50 @@ class Ledger(Upkeep):
             ),
         )
 
+    def _sent(self, posting: Posting) -> Talk[Receipt | Refusal]:
+        """Ask for a hold; cut off before it answered, the store may have taken it."""
+        try:
+            answer: Receipt | Refusal = yield posting
+        except BaseException:
+            self.late.append(Closing(rules.opened(posting), None))
+            raise
+        return answer
+
     def _insist(
         self, posting: Posting, order: Order, answer: Receipt | Refusal
     ) -> Talk[tuple[Posting, Receipt | Refusal]]:
         """Try again where it helps: accounts changed, holds are overdue, or borrow."""
-        swept, borrowed = False, dict[str, int]()
+        attempt = _Attempt(posting.account)
         for _ in range(TRIES):
             if not isinstance(answer, Refusal):
+                return posting, answer
+            if not (yield from self._mend(attempt, answer)):
                 break
-            route = yield from self.route(posting.account)
-            short = rules.shortfall(route, answer)
-            if answer.kind is Kind.STALE:
-                self.forget()
-                route = yield from self.route(posting.account)
-            elif answer.kind is Kind.OUTSIDE:
-                self.hours.set(float(answer.detail))
-            elif short:
-                borrowed[answer.unit] = borrowed.get(answer.unit, 0) + short
-            elif swept or answer.kind not in MAY_FREE:
-                break
-            else:
-                # Whatever was overdue, somebody else may have given it back by now.
-                yield from self.sweep()
-                swept, borrowed = True, {}
+            route = yield from self.route(attempt.path)
             now = (yield from self.now()) if route.timed else 0.0
-            posting = rules.reserve(route, posting.id, order, borrowed, now)
-            answer = yield posting
+            borrowed = attempt.borrowed
+            posting = rules.reserve(route, self.new_id(), order, borrowed, now)
+            answer = yield from self._sent(posting)
         if isinstance(answer, Refusal):
             return (yield from self._watch(posting, order, answer))
         return posting, answer
+
+    def _mend(self, attempt: _Attempt, refusal: Refusal) -> Talk[bool]:
+        """Do what may help against *refusal*; whether to try again."""
+        short = rules.shortfall((yield from self.route(attempt.path)), refusal)
+        if refusal.kind is Kind.STALE:
+            self.forget()
+        elif refusal.kind is Kind.OUTSIDE:
+            self.hours.set(float(refusal.detail))
+        elif short:
+            attempt.borrow(refusal.unit, short)
+        elif attempt.swept or refusal.kind not in MAY_FREE:
+            return False
+        else:
+            # Whatever was overdue, somebody else may have given it back by now.
+            yield from self.sweep()
+            attempt.swept, attempt.borrowed = True, {}
+        return True
 
     def _watch(
         self, posting: Posting, order: Order, refusal: Refusal
@@ -237,7 +255,7 @@ class Ledger(Upkeep):
             return posting, refusal
         now = (yield from self.now()) if route.timed else 0.0
         posting = rules.watch(posting, route, order, now)
-        answer: Receipt | Refusal = yield posting
+        answer = yield from self._sent(posting)
         if isinstance(answer, Receipt):
             self._announce(WouldRefuse, refusal, posting.account, order)
         return posting, answer
@@ -278,6 +296,17 @@ class Ledger(Upkeep):
         self.late.append(closing)
         event = SettleDeferred(account=hold.account, hold=hold.id, error=repr(error))
         self.listeners.tell([event])
+
+    def _tidied(self, talk: Talk[_Result]) -> Talk[_Result]:
+        """The same after what was left behind was closed."""
+        try:
+            yield from self._tidy()
+        except BaseException as error:
+            # Whoever is cut off here has begun: a charge is left behind, not lost.
+            next(talk, None)
+            talk.throw(error)
+            raise
+        return (yield from talk)
 
     def _tidy(self) -> Talk[None]:
         """Close what was left behind, each once, until the store fails again."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
+from typing import Self
 
 from langchain_budget import tree
 from langchain_budget.account import Account, below
@@ -10,6 +12,8 @@ from langchain_budget.books import EXPECTED_OUTPUT
 from langchain_budget.core.accounts import check_name, spec_of
 from langchain_budget.core.amounts import Amount, tokens
 from langchain_budget.ids import new_id
+from langchain_budget.journal_export import Progress
+from langchain_budget.journal_import import load
 from langchain_budget.ledger import Ledger
 from langchain_budget.listeners import Listener
 from langchain_budget.pricing.catalog import GenaiPrices
@@ -54,10 +58,58 @@ class BudgetPool(Account):
         expected_output: int = EXPECTED_OUTPUT,
     ) -> None:
         path, spec = check_name(name), spec_of(limits, marks=warn_at)
-        book = first_price(*([prices] if prices else []), GenaiPrices())
-        super().__init__(Ledger(open_store(store, book=path), new_id, book), path)
+        super().__init__(_ledger(open_store(store, book=path), prices), path)
         self.ledger.expected_output = tokens(expected_output).value
         self.ledger.run(tree.open_account(self.ledger, path, spec))
+
+    @classmethod
+    def attach(
+        cls, name: str, *, store: Store | str, prices: PriceBook | None = None
+    ) -> Self:
+        """
+        A pool that exists, whatever its limits are; none is made.
+
+        Raises:
+            UnknownAccount: There is no pool of that name in the store.
+        """
+        path = check_name(name)
+        return cls._attached(path, open_store(store, book=path, create=False), prices)
+
+    @classmethod
+    def restore(
+        cls,
+        file: str | os.PathLike[str],
+        *,
+        store: Store | str | None = None,
+        prices: PriceBook | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """
+        A pool as `admin.export` wrote it, in a store that has no such books yet.
+
+        The whole file is checked first. Accounts, balances, ids and times are those
+        of the file; holds that were open have as long to live as they had then.
+
+        Args:
+            file: The path of a journal in JSONL.
+            store: Where the books are to be. An empty store that is given as an
+                object dates the entries anew; one that a URL names does not.
+            prices: Prices of your own, asked before the public catalogue.
+            progress: Called with the number of entries now and then.
+
+        Raises:
+            InvalidJournal: The file is damaged or was not written by `export`.
+            BookNotEmpty: There are such books in the store.
+        """
+        path, opened = load(file, store, progress)
+        return cls._attached(path, opened, prices)
+
+    @classmethod
+    def _attached(cls, path: str, store: Store, prices: PriceBook | None) -> Self:
+        pool = cls.__new__(cls)
+        Account.__init__(pool, _ledger(store, prices), path)
+        pool.ledger.run(pool.ledger.route(path))
+        return pool
 
     def account(self, path: str) -> Account:
         """
@@ -84,3 +136,8 @@ class BudgetPool(Account):
         that ends the subscription. See `langchain_budget.events`.
         """
         return self.ledger.listeners.add(listener)
+
+
+def _ledger(store: Store, prices: PriceBook | None) -> Ledger:
+    book = first_price(*([prices] if prices else []), GenaiPrices())
+    return Ledger(store, new_id, book)

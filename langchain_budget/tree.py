@@ -55,7 +55,7 @@ def _opening(ledger: Ledger, path: str, spec: Spec, ttl: float | None) -> Talk[P
 
 def _carved(ledger: Ledger, parent: Route, spec: Spec) -> Talk[dict[str, int]]:
     """What the new account takes out of its parent, by unit."""
-    units = {unit for row in parent.rows for unit, _ in row.ceilings}
+    units = sorted({unit for row in parent.rows for unit, _ in row.ceilings})
     left = (yield from left_of(ledger, parent.account, units)) if spec.share else {}
     if spec.share and not left:
         msg = (
@@ -72,14 +72,22 @@ def _carved(ledger: Ledger, parent: Route, spec: Spec) -> Talk[dict[str, int]]:
 
 
 def close_account(ledger: Ledger, path: str) -> Talk[None]:
-    """Close the account and all below it, children first."""
+    """
+    Close the account and all below it, children first.
+
+    What was closed, but was cut off before it returned its rest, returns it now.
+    """
+    rows: tuple[Row, ...] = yield Ask("below", (path,))
+    for row in reversed(rows):
+        if row.closed and row.slices:
+            yield from ledger.drain_all((yield from ledger.route(row.path)))
     while True:
-        rows: tuple[Row, ...] = yield Ask("below", (path,))
         still_open = [row for row in rows if not row.closed]
         if not still_open:
             return
         for row in reversed(still_open):
             yield from ledger.retire(row)
+        rows = yield Ask("below", (path,))
 
 
 def freeze(ledger: Ledger, path: str, reason: str) -> Talk[None]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from langchain_budget.books import Books
-from langchain_budget.core import moves, rules
-from langchain_budget.core.accounts import Row
-from langchain_budget.core.events import Closed, HoldExpired
+from langchain_budget.core import leases, moves, rules
+from langchain_budget.core.accounts import Row, parent_of
+from langchain_budget.core.events import Closed, HoldExpired, LeaseLapsed
 from langchain_budget.core.postings import Hold, Kind, Posting, Receipt, Refusal
 from langchain_budget.core.routes import Route
 from langchain_budget.stores._drive import Ask, Talk
@@ -28,12 +28,24 @@ class Upkeep(Books):
 
     def retire(self, row: Row) -> Talk[None]:
         """Close one account: no new holds; a slice returns what it has left."""
+        if row.is_lease:
+            return (yield from self._lapse(row))
         shut = row._replace(version=row.version + 1, closed=True)
         seen = ((row.path, row.version),)
         posting = Posting(self.new_id(), "close", row.path, seen=seen, rows=(shut,))
         answer = yield from self.try_post(posting, Closed(account=row.path))
         if isinstance(answer, Receipt):
             yield from self.drain_all((yield from self.route(row.path)))
+
+    def _lapse(self, row: Row) -> Talk[None]:
+        """End a lease without its worker, who may have spent what it has left."""
+        balances = yield Ask("balances", ((row.path,),))
+        posting = leases.lapsed(self.new_id(), row, balances)
+        above = parent_of(row.path) or ""
+        event = LeaseLapsed(
+            account=above, lease=row.path, amounts=posting.note.amounts
+        )
+        yield from self.try_post(posting, event)
 
     def drain_all(self, route: Route) -> Talk[None]:
         """What a hold or an account leaves in closed slices goes to the parent."""

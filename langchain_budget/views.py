@@ -6,11 +6,20 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from langchain_budget.core.accounts import SEPARATOR, Row
-from langchain_budget.core.amounts import USD, Amount
-from langchain_budget.core.postings import Balance, CounterKey, Refusal
+from langchain_budget.core.amounts import USD, Amount, vector
+from langchain_budget.core.postings import Balance, CounterKey, Hold, Kind, Refusal
 from langchain_budget.core.routes import Route
+from langchain_budget.core.rules import MAY_FREE, Order
 from langchain_budget.errors import UnknownAccount, refused
 from langchain_budget.ledger import Ledger
+from langchain_budget.reports.explanation import (
+    Explanation,
+    HoldInfo,
+    Standing,
+    advice,
+    hold_info,
+    nothing_left,
+)
 from langchain_budget.reports.report import AccountBalance, Report
 from langchain_budget.stores._drive import Ask, Talk
 
@@ -56,6 +65,24 @@ class AccountView:
         """Balances and spending by agent and node, here and below."""
         return self.ledger.run(report_of(self.ledger, self.path))
 
+    def explain(self, *amounts: Amount) -> Explanation:
+        """
+        What binds this account, what it may reserve now, and what to do next.
+
+        With *amounts* it says why a reservation of them would be refused, or that it
+        would not.
+
+        >>> from langchain_budget import BudgetPool, usd
+        >>> web = BudgetPool("acme", usd(1)).open("web", limit=usd(3))
+        >>> print(web.explain(usd(2)).reason)
+        account 'acme' has $1.00 left of $1.00 ...
+        """
+        return self.ledger.run(explanation_of(self.ledger, self.path, amounts))
+
+    async def aexplain(self, *amounts: Amount) -> Explanation:
+        """Awaitable twin of `explain`."""
+        return await self.ledger.arun(explanation_of(self.ledger, self.path, amounts))
+
     async def areport(self) -> Report:
         """Awaitable twin of `report`."""
         return await self.ledger.arun(report_of(self.ledger, self.path))
@@ -75,7 +102,7 @@ def balances_of(
     return tuple(
         _seen(row, each, rows, balances)
         for row in rows
-        if not row.is_step
+        if not row.is_passing
         for each, _ in row.ceilings
     )
 
@@ -87,6 +114,98 @@ def report_of(ledger: Ledger, path: str) -> Talk[Report]:
     entries = yield Ask("journal", (statement.seq,))
     statement.fold(entries)
     return Report(account=path, balances=balances, lines=statement.within(path))
+
+
+def explanation_of(
+    ledger: Ledger, path: str, amounts: tuple[Amount, ...]
+) -> Talk[Explanation]:
+    """All that has a say on the way from the account up to its root."""
+    route = yield from ledger.route(path)
+    order = Order(vector(amounts) or dict.fromkeys(_limited(route), 1))
+    refusal: Refusal | None = yield from ledger.judged(path, order)
+    route = yield from ledger.route(path)
+    rows: tuple[Row, ...] = yield Ask("below", (route.rows[-1].path,))
+    balances: Balances = yield Ask("balances", (tuple(row.path for row in rows),))
+    holds: tuple[Hold, ...] = yield Ask("open_holds")
+    now: float = yield Ask("now")
+    standings = tuple(standing(row, rows, balances) for row in route.rows)
+    return Explanation(
+        account=path,
+        path=standings,
+        affordable=_affordable(route, balances, refusal),
+        holds=_taking(route, holds, now),
+        asked=amounts,
+        refusal=refusal,
+        reason=_reason(refusal, amounts),
+        observed=refusal is not None and refusal.account in route.observed,
+        advice=tuple(advice(standings, refusal, amounts)),
+    )
+
+
+def _limited(route: Route) -> dict[str, None]:
+    """The units that something on the route limits."""
+    return dict.fromkeys(unit for row in route.rows for unit in row.lifelong)
+
+
+def _reason(refusal: Refusal | None, asked: tuple[Amount, ...]) -> str:
+    if refusal is None:
+        return ""
+    if asked or refusal.kind not in MAY_FREE:
+        return str(refused(refusal))
+    return nothing_left(refusal)
+
+
+def _affordable(
+    route: Route, balances: Balances, refusal: Refusal | None
+) -> dict[str, Amount]:
+    """The most of each unit that would be admitted; nothing where all is refused."""
+    left = {unit: least(route, unit, balances) for unit in _limited(route)}
+    shut = refusal is not None and refusal.kind in (Kind.FROZEN, Kind.CLOSED)
+    return {
+        unit: Amount(unit, 0 if shut else max(value, 0))
+        for unit, value in left.items()
+        if value is not None
+    }
+
+
+def _taking(route: Route, holds: Iterable[Hold], now: float) -> tuple[HoldInfo, ...]:
+    """The holds that hold something of what a charge here would touch."""
+    paths = {row.path for row in route.rows}
+    taking = [
+        hold
+        for hold in holds
+        if any(key.account in paths for delta in hold.deltas for key in delta.counters)
+    ]
+    largest = sorted(taking, key=lambda hold: -max(hold.amounts.values(), default=0))
+    return tuple(hold_info(hold, now) for hold in largest)
+
+
+def standings_of(ledger: Ledger, path: str) -> Talk[tuple[Standing, ...]]:
+    """How the account and all below it stand, parents first."""
+    yield from ledger.sweep()
+    rows: tuple[Row, ...] = yield Ask("below", (path,))
+    if not rows:
+        raise UnknownAccount(path)
+    balances: Balances = yield Ask("balances", (tuple(row.path for row in rows),))
+    return tuple(standing(row, rows, balances) for row in rows if not row.is_passing)
+
+
+def standing(row: Row, rows: tuple[Row, ...], balances: Balances) -> Standing:
+    """One account with its limits, or with what it has spent if it has none."""
+    used = [key.unit for key, seen in balances.items() if _unlimited(key, seen, row)]
+    units = [unit for unit, _ in row.ceilings] or sorted(used, key=USD.__ne__)[:1]
+    return Standing(
+        account=row.path,
+        closed=row.closed,
+        frozen=row.frozen,
+        observed=row.observed,
+        marks=row.spec.marks,
+        balances=tuple(_seen(row, unit, rows, balances) for unit in units),
+    )
+
+
+def _unlimited(key: CounterKey, seen: Balance, row: Row) -> bool:
+    return key.account == row.path and seen.granted is None and not key.window
 
 
 def _seen(
@@ -128,7 +247,7 @@ def left_of(ledger: Ledger, path: str, units: Iterable[str]) -> Talk[dict[str, i
     """The least that the account and those above have left, by limited unit."""
     route = yield from ledger.route(path)
     paths = tuple(row.path for row in route.rows)
-    balances: Balances = yield Ask("balances", (paths,))
+    balances: Balances = yield Ask("outlook", (paths,))
     left = {unit: least(route, unit, balances) for unit in units}
     return {unit: value for unit, value in left.items() if value is not None}
 

@@ -13,11 +13,12 @@ from uuid import UUID
 from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
 from langgraph.types import Command
 
-from langchain_budget.account import Account, Limits, account_of, below, several
+from langchain_budget.account import Account, account_of, below
 from langchain_budget.adapters.attribution import Caller
 from langchain_budget.adapters.context import innermost
 from langchain_budget.adapters.finder import finder_of
 from langchain_budget.adapters.steps import STEPS, Place, Reserved, graph_of
+from langchain_budget.arguments import Limits, several
 from langchain_budget.core.accounts import STEP, join, spec_of
 from langchain_budget.core.amounts import Amount, vector
 from langchain_budget.core.rules import Order

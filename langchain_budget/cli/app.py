@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
 from typing import Any, Final
 
 import click
 
-from langchain_budget import Amount, BudgetError, MissingExtra, Price, tokens, usd
+from langchain_budget import Amount, BudgetError, Price, tokens, usd
+from langchain_budget.cli import changing, looking
+from langchain_budget.cli.loading import loaded
 
 PAIRS: Final = (
     ("base_url", "model"),
@@ -109,7 +109,7 @@ def app() -> None:
     metavar="SECONDS",
     help="How long each line stands when watching; the calls wait for it.",
 )
-def demo(watch: bool | None, pace: float, **given: Any) -> None:  # noqa: FBT001  # click's
+def demo(watch: bool | None, pace: float, **given: Any) -> None:
     """
     Watch a team of agents spend from one pool.
 
@@ -124,7 +124,7 @@ def demo(watch: bool | None, pace: float, **given: Any) -> None:  # noqa: FBT001
     price = price_of(given.pop("input_price"), given.pop("output_price"))
     given["api_key"] = given.pop("api_key_env")
     asked = {name: value for name, value in given.items() if value is not None}
-    play = loaded("langchain_budget.cli.demo")
+    play = loaded("langchain_budget.cli.demo", "demo")
     options = play.Options(price=price, **asked)
     try:
         right = play.play(options, watch=watch, pace=pace)
@@ -155,10 +155,12 @@ def price_of(into: str | None, out: str | None) -> Price | None:
         raise click.UsageError(msg) from error
 
 
-def loaded(module: str) -> ModuleType:
-    """Load what a command needs beyond the library itself."""
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        missing = MissingExtra("demo", (error.name or "langchain").partition(".")[0])
-        raise click.ClickException(str(missing)) from error
+@app.group()
+def holds() -> None:
+    """List open holds, or void one."""
+
+
+for each in (*looking.COMMANDS, *changing.COMMANDS):
+    app.add_command(each)
+for each in (looking.list_holds, changing.void):
+    holds.add_command(each)

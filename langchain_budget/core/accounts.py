@@ -22,6 +22,9 @@ LONGEST_NAME: Final = 200
 STEP: Final = ("kind", "step")
 """The label of accounts that last for one step of a graph; nobody looks for them."""
 
+LEASE: Final = ("kind", "lease")
+"""The label of accounts that one worker spends from, until it says that it did."""
+
 MARK_SCALE: Final = 1_000_000
 """Thresholds are kept as whole millionths of a limit."""
 
@@ -67,6 +70,16 @@ class Row(NamedTuple):
     def is_step(self) -> bool:
         """Whether it lasts for one step of a graph; reports leave it out."""
         return STEP in self.spec.labels
+
+    @property
+    def is_lease(self) -> bool:
+        """Whether one worker has it, and spends from it without asking."""
+        return LEASE in self.spec.labels
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether nobody looks for it by name; reports leave it out."""
+        return self.is_step or self.is_lease
 
     @property
     def lifelong(self) -> tuple[str, ...]:

@@ -123,7 +123,7 @@ class Amount:
         """
         made = window_of(window, zone)
         if made.is_rolling:
-            msg = f"{window!r}: rolling windows are not kept yet, give one of a calendar"
+            msg = f"{window!r}: rolling windows are not kept yet, name another one"
             raise InvalidAmount(msg)
         return Limit(self, made)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from langchain_budget.core.accounts import MARK_SCALE
@@ -10,6 +10,7 @@ from langchain_budget.core.amounts import Amount, Vector
 from langchain_budget.core.postings import (
     Basis,
     Change,
+    CounterKey,
     Refusal,
 )
 
@@ -169,6 +170,31 @@ class ObserveOnly(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseLapsed(Event):
+    """A lease was not renewed in time: what it had left counts as spent for now."""
+
+    lease: str
+    amounts: Vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutageBegan(Event):
+    """The store does not answer; `policy` says what happens to calls meanwhile."""
+
+    policy: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutageEnded(Event):
+    """The store answers again; `calls` were admitted without it."""
+
+    policy: str
+    calls: int
+    amounts: Vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SettleDeferred(Event):
     """The store could not take a charge; it is kept and tried again."""
 
@@ -181,10 +207,20 @@ def edges(
 ) -> list[Event]:
     """Exhausted, revived, and thresholds crossed: one event for each edge."""
     found: list[Event] = []
-    for change in changes:
+    for change in _netted(changes):
         found += _crossed(change, marks.get(change[0].account, ()), seq)
         found += _exhausted(change, seq)
     return found
+
+
+def _netted(changes: tuple[Change, ...]) -> Iterable[Change]:
+    """One change of each counter: a slice that is overrun is granted more at once."""
+    nets: dict[CounterKey, Change] = {}
+    for change in changes:
+        key, _, _, granted, used = change
+        _, granted_before, used_before, _, _ = nets.get(key, change)
+        nets[key] = (key, granted_before, used_before, granted, used)
+    return nets.values()
 
 
 def _exhausted(change: Change, seq: int) -> list[Event]:

@@ -173,6 +173,9 @@ class Part(NamedTuple):
     amounts: Vector
     basis: Basis
     labels: Mapping[str, str] = NO_LABELS
+    unconfirmed: Vector = NOTHING
+    times: int = 1
+    """How many charges it sums up; below zero where some are taken back."""
 
 
 class Note(NamedTuple):

@@ -24,7 +24,7 @@ from langchain_budget.core.postings import (
     Status,
     new,
 )
-from langchain_budget.core.routes import Route
+from langchain_budget.core.routes import Line, Route
 
 HOLD_TTL_SECONDS: Final = 900.0
 """How long a hold lives when nobody says otherwise: a quarter of an hour."""
@@ -230,7 +230,7 @@ def beyond(hold: Hold, charged: Vector) -> dict[str, int]:
     return {unit: gap for unit, gap in gaps.items() if gap > 0}
 
 
-def _close(  # noqa: PLR0913
+def _close(  # noqa: PLR0913, PLR0917  # each of them differs from one end to another
     hold: Hold,
     kind: str,
     status: Status,
@@ -250,15 +250,13 @@ def _close(  # noqa: PLR0913
 
 def _spent(hold: Hold, amounts: Vector, route: Route) -> tuple[Delta, ...]:
     """In the counters that were held, so in the windows the hold was opened in."""
-    lines = {}
-    for delta in hold[4]:
-        counters, lent, spill = delta[0], delta[4], delta[6]
+    lines: dict[str, Line] = {}
+    for keys, _, _, _, lent, _, spill in hold[4]:
         if lent:
             continue  # what was borrowed for the hold is the parent's
-        unit = counters[0][1]
-        if unit in lines:
-            counters, spill = lines[unit][0] + counters, lines[unit][1] + spill
-        lines[unit] = counters, spill
+        unit = keys[0][1]
+        known = lines.get(unit)
+        lines[unit] = (known[0] + keys, known[1] + spill) if known else (keys, spill)
     spent = []
     for unit, value in amounts.items():
         keys, spill = lines.get(unit) or route.line(unit)

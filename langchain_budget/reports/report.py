@@ -49,6 +49,19 @@ class AccountBalance:
     def _repr_html_(self) -> str:
         return html_table(self.account, _ACCOUNT_HEADS, [self.cells()])
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; dollars in whole nano-dollars."""
+        names = ("granted", "spent", "held", "lent", "available")
+        amounts: dict[str, Amount | None] = {
+            name: getattr(self, name) for name in names
+        }
+        return {
+            "account": self.account,
+            "unit": self.unit,
+            "state": self.state,
+            **plain(amounts),
+        }
+
     def cells(self) -> tuple[str, ...]:
         """One row of a table."""
         amounts = (self.granted, self.spent, self.held, self.lent, self.available)
@@ -89,7 +102,7 @@ class Report:
         """Plain values, ready for JSON; dollars in whole nano-dollars."""
         return {
             "account": self.account,
-            "balances": [_plain(each) for each in self.balances],
+            "balances": [each.as_dict() for each in self.balances],
             "lines": [
                 key._asdict() | _line_dict(line) for key, line in self.lines.items()
             ],
@@ -154,7 +167,7 @@ def notes(line: Line) -> str:
     if line.estimated:
         said.append(f"{line.estimated} estimated")
     for unit in (USD, TOKENS):
-        if line.unconfirmed.get(unit):
+        if line.unconfirmed.get(unit, 0) > 0:
             said.append(f"up to {show(unit, line.unconfirmed[unit])} unconfirmed")
             break
     if line.unpriced:
@@ -165,15 +178,9 @@ def notes(line: Line) -> str:
     return ", ".join(said)
 
 
-def _plain(balance: AccountBalance) -> dict[str, Any]:
-    names = ("granted", "spent", "held", "lent", "available")
-    values = {name: getattr(balance, name) for name in names}
-    return {
-        "account": balance.account,
-        "unit": balance.unit,
-        "state": balance.state,
-        **{name: None if v is None else v.value for name, v in values.items()},
-    }
+def plain(amounts: Mapping[str, Amount | None]) -> dict[str, int | None]:
+    """Amounts as whole numbers."""
+    return {name: None if it is None else it.value for name, it in amounts.items()}
 
 
 def _line_dict(line: Line) -> dict[str, Any]:

@@ -9,13 +9,15 @@ from typing import Final, NamedTuple
 
 from langchain_budget.core.accounts import SEPARATOR
 from langchain_budget.core.amounts import CALLS, USD, Vector
+from langchain_budget.core.charges import charges
 from langchain_budget.core.faults import InvalidName
-from langchain_budget.core.postings import Basis, Entry, Note
+from langchain_budget.core.postings import Basis, Entry, Part
 
 UNATTRIBUTED: Final = "unattributed"
 """What stands in for an agent or node that nobody named."""
 
-CHARGES: Final = frozenset({"settle", "expire", "supersede"})
+ADJUSTMENT: Final = "adjustment"
+"""What stands for the node of what was corrected by hand."""
 
 
 class LineKey(NamedTuple):
@@ -41,17 +43,17 @@ class Line:
     cached: int = 0
     """Answers that came out of a cache and cost nothing."""
 
-    def add(self, entry: Entry) -> None:
-        """Add one charge."""
-        note = entry.note
-        gather(self.amounts, note.amounts)
-        gather(self.unconfirmed, note.unconfirmed)
-        self.estimated += note.basis is Basis.ESTIMATED
-        self.estimated -= note.reason == Basis.ESTIMATED
-        self.unpriced += _is_unpriced(note)
-        if "avoided_usd" in note.labels:
-            self.cached += 1
-            gather(self.avoided, {"usd": int(note.labels["avoided_usd"] or 0)})
+    def add(self, part: Part) -> None:
+        """Add one charge, or several that were summed up."""
+        gather(self.amounts, part.amounts)
+        gather(self.unconfirmed, part.unconfirmed)
+        if part.basis is Basis.ESTIMATED:
+            self.estimated += part.times
+        if is_unpriced(part):
+            self.unpriced += part.times
+        if "avoided_usd" in part.labels:
+            self.cached += part.times
+            gather(self.avoided, {"usd": int(part.labels["avoided_usd"] or 0)})
 
     def merge(self, other: Line) -> None:
         """Add another line's sums."""
@@ -82,18 +84,25 @@ class Statement:
                 if entry.seq <= self.seq:
                     continue
                 self.seq = entry.seq
-                if entry.kind in CHARGES and entry.note.basis:
-                    self._lines.setdefault(_key(entry), Line()).add(entry)
+                for part in charges(entry.kind, entry.account, entry.note):
+                    self._add(key_of(entry.kind, part.account, part.labels), part)
+
+    def _add(self, key: LineKey, part: Part) -> None:
+        self._lines.setdefault(key, Line()).add(part)
 
     def within(self, path: str) -> dict[LineKey, Line]:
-        """The lines of an account and of all below it, as they are now."""
-        inside = path + SEPARATOR
+        """The lines of an account and of all below it, as they are now; all, for ""."""
         with self._lock:
             return {
                 key: total([line])
                 for key, line in self._lines.items()
-                if (key.account + SEPARATOR).startswith(inside)
+                if is_inside(key.account, path)
             }
+
+
+def is_inside(account: str, path: str) -> bool:
+    """Whether an account is the one at *path* or below it; any is, for ""."""
+    return not path or (account + SEPARATOR).startswith(path + SEPARATOR)
 
 
 def total(lines: Iterable[Line]) -> Line:
@@ -112,30 +121,41 @@ def gather(sums: dict[str, int], amounts: Vector) -> None:
 
 def by(lines: Mapping[LineKey, Line], *fields: str) -> dict[tuple[str, ...], Line]:
     """Sums of lines that are alike in *fields*, such as `"agent"` and `"node"`."""
-    for each in fields:
-        if each not in LineKey._fields:
-            msg = f"no line has a {each!r}: choose of {', '.join(LineKey._fields)}"
-            raise InvalidName(msg)
     groups: dict[tuple[str, ...], Line] = {}
     for key, line in lines.items():
-        label = tuple(str(getattr(key, each)) for each in fields)
-        groups.setdefault(label, Line()).merge(line)
+        groups.setdefault(group_of(key, fields), Line()).merge(line)
     return dict(sorted(groups.items()))
 
 
-def _is_unpriced(note: Note) -> bool:
+def group_of(key: LineKey, fields: Iterable[str]) -> tuple[str, ...]:
+    """What a line has in *fields*; raises `InvalidName` for a field that none has."""
+    asked = tuple(fields)
+    for each in asked:
+        if each not in LineKey._fields:
+            msg = f"no line has a {each!r}: choose of {', '.join(LineKey._fields)}"
+            raise InvalidName(msg)
+    return tuple(str(getattr(key, each)) for each in asked)
+
+
+def is_unpriced(part: Part) -> bool:
     """Whether a model call is charged whose dollars nobody knows."""
-    calls = note.amounts.get(CALLS)
+    calls = part.amounts.get(CALLS)
     if calls is None:
-        return note.basis is Basis.UNKNOWN
-    return calls > 0 and USD not in note.amounts
+        return part.basis is Basis.UNKNOWN
+    return calls > 0 and USD not in part.amounts
 
 
-def _key(entry: Entry) -> LineKey:
-    labels = entry.note.labels
+def line_key(entry: Entry) -> LineKey:
+    """Which line of a statement an entry belongs to."""
+    return key_of(entry.kind, entry.account, entry.note.labels)
+
+
+def key_of(kind: str, account: str, labels: Mapping[str, str]) -> LineKey:
+    """Which line of a statement a charge belongs to."""
+    node = ADJUSTMENT if kind == "adjust" else labels.get("node")
     return LineKey(
-        entry.account,
+        account,
         labels.get("agent") or UNATTRIBUTED,
-        labels.get("node") or UNATTRIBUTED,
+        node or UNATTRIBUTED,
         labels.get("model", ""),
     )

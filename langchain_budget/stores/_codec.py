@@ -199,26 +199,23 @@ def _entered(row: Json, at: float, ttl: float | None) -> Row:
 
 def _note(fields: Json) -> Note:
     amounts, unconfirmed, basis, labels, reason, parts = fields
-    made = tuple(
-        Part(account, used, Basis(known), who) for account, used, known, who in parts
+    return Note(
+        amounts, unconfirmed, Basis(basis), labels, reason, tuple(map(_part, parts))
     )
-    return Note(amounts, unconfirmed, Basis(basis), labels, reason, made)
+
+
+def _part(fields: Json) -> Part:
+    account, used, known, *rest = fields
+    return Part(account, used, Basis(known), *rest)
 
 
 def _deltas_text(deltas: Iterable[Delta]) -> str:
     """Deltas as lists; where nothing spills, that is left out."""
-    return f"[{','.join([_delta_text(*delta) for delta in deltas])}]"
+    return f"[{','.join(map(_delta_text, deltas))}]"
 
 
-def _delta_text(  # noqa: PLR0913  # the fields of a delta
-    counters: tuple[CounterKey, ...],
-    granted: int,
-    held: int,
-    spent: int,
-    lent: int,
-    guarded: bool,  # noqa: FBT001
-    spill: tuple[Spill, ...],
-) -> str:
+def _delta_text(delta: Delta) -> str:
+    counters, granted, held, spent, lent, guarded, spill = delta
     numbers = f"{granted},{held},{spent},{lent},{'true' if guarded else 'false'}"
     rest = f",{_chain_text(spill)}" if spill else ""
     return f"[{_chain_text(counters)},{numbers}{rest}]"

@@ -32,7 +32,7 @@ class Counter:
 
 
 class Counters(dict[CounterKey, Counter]):
-    """Each counter, made from its account's ceiling when it is first touched."""
+    """Those that were touched; another one reads as its account's ceiling says."""
 
     def __init__(self, rows: dict[str, Row]) -> None:
         super().__init__()
@@ -41,16 +41,19 @@ class Counters(dict[CounterKey, Counter]):
 
     def __missing__(self, key: CounterKey) -> Counter:
         row = self._rows.get(key.account)
-        counter = self[key] = Counter(key, row.ceiling(key.limit) if row else None)
-        self._keys.setdefault(key.account, []).append(key)
+        return Counter(key, row.ceiling(key.limit) if row else None)
+
+    def touch(self, key: CounterKey) -> Counter:
+        """The counter, kept from now on."""
+        counter = self[key]
+        if key not in self:
+            self[key] = counter
+            self._keys.setdefault(key.account, []).append(key)
         return counter
 
     def of(self, account: str) -> list[Counter]:
-        """Every counter of an account, those of untouched limits included."""
-        row = self._rows.get(account)
-        limited = [CounterKey(account, unit) for unit in row.lifelong] if row else []
-        keys = dict.fromkeys([*limited, *self._keys.get(account, ())])
-        return [self[key] for key in keys]
+        """Every counter of an account."""
+        return [self[key] for key in self._keys.get(account, ())]
 
 
 def change(

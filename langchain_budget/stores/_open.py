@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from langchain_budget.errors import MissingExtra, UnknownStore
+from langchain_budget.errors import MissingExtra, UnknownStore, UnusableStore
 from langchain_budget.stores.base import Store
 from langchain_budget.stores.memory import MemoryStore
 
@@ -25,7 +26,11 @@ EXAMPLES: Final = (
 
 
 def open_store(
-    store: Store | str | None, *, book: str = BOOK, clock: Clock | None = None
+    store: Store | str | None,
+    *,
+    book: str = BOOK,
+    clock: Clock | None = None,
+    create: bool = True,
 ) -> Store:
     """
     The store itself, or the one that a URL names; `None` is a private memory.
@@ -34,6 +39,7 @@ def open_store(
         store: A store, or a URL such as `sqlite:///budget.db`.
         book: Which of the books that are kept there.
         clock: Seconds since 1970, for tests; otherwise the store's own.
+        create: Whether a file may be made that is not there.
 
     Raises:
         UnknownStore: The URL makes no sense; the message says what is expected.
@@ -52,6 +58,8 @@ def open_store(
     options: dict[str, Any] = {"book": book}
     if clock is not None:
         options["clock"] = clock
+    if scheme == "sqlite" and not create:
+        _need_file(store)
     return _OPENERS[scheme](store, options)
 
 
@@ -77,6 +85,13 @@ def _sqlite(url: str, options: Mapping[str, Any]) -> Store:
         why = "names no file; three slashes stand before one, four before a path from /"
         raise _unknown(url, why)
     return _module("sqlite").SqliteStore(path, **options, **_sqlite_options(url))  # type: ignore[no-any-return]  # a module loaded by name
+
+
+def _need_file(url: str) -> None:
+    path = unquote(urlsplit(url).path)[1:]
+    if path and not Path(path).is_file():
+        msg = f"there is no file {path!r}: check the store's URL, or make a pool there"
+        raise UnusableStore(msg)
 
 
 def _sqlite_options(url: str) -> dict[str, Any]:

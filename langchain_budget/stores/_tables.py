@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from langchain_budget.core.accounts import Row
 from langchain_budget.core.judge import judge, refuse_deltas, refuse_time
 from langchain_budget.core.postings import (
     Change,
     CloseHold,
+    CounterKey,
     Effect,
     Hold,
     KeepHold,
@@ -26,6 +27,7 @@ from langchain_budget.core.rules import FRESH
 from langchain_budget.stores import _journal as journal
 from langchain_budget.stores._counters import Counter, Counters, change
 from langchain_budget.stores._journal import Chain, Flat, Line, Moved
+from langchain_budget.stores._wire import close_refused
 
 RETAINED: Final = 100_000
 """How many closed holds and other postings are kept to answer a repeated id."""
@@ -122,9 +124,7 @@ class Tables:
 
     def _reopen(self, posting: Posting, hold_id: str) -> Receipt | Refusal:
         found = self.find(hold_id)
-        same = found is not None and (
-            found.deltas == posting.deltas or _never_opened(found)
-        )
+        same = found is not None and (_asks(posting, found) or _never_opened(found))
         return Receipt(0, (), found) if same else _conflict(posting)
 
     def _refuse(self, posting: Posting, now: float) -> Refusal | None:
@@ -144,7 +144,7 @@ class Tables:
         hold_id = asked.id
         opened = self.open.get(hold_id)
         if opened is None or asked.before is not FRESH:
-            wrong = self._wrong_hold(asked, posting)
+            wrong = close_refused(posting, asked, self.find(hold_id))
             if wrong is not None:
                 return wrong
         refusal = self._refuse(posting, now)
@@ -161,16 +161,6 @@ class Tables:
         self._closed.keep(hold_id, line)
         return self._write(line, changes)
 
-    def _wrong_hold(self, asked: CloseHold, posting: Posting) -> Refusal | None:
-        hold = self.find(asked.id)
-        if hold is None and asked.unseen:
-            return None
-        if hold is None:
-            return Refusal(Kind.UNKNOWN, posting.account, detail=asked.id)
-        if (hold.status, hold.basis) not in asked.before:
-            return Refusal(Kind.NOT_OPEN, posting.account, hold=hold)
-        return None
-
     def _opened_before(self, posting: Posting, hold_id: str, now: float) -> Line:
         if hold_id in self._closed:
             return journal.opened_by(self._closed[hold_id])
@@ -178,13 +168,11 @@ class Tables:
 
     def _keep(self, posting: Posting, asked: KeepHold, now: float) -> Receipt | Refusal:
         """Move the deadline of an open hold; nothing else changes."""
-        opened = self.open.get(asked.id)
-        if opened is None:
-            hold = self.find(asked.id)
-            kind = Kind.NOT_OPEN if hold else Kind.UNKNOWN
-            return Refusal(kind, posting.account, detail=asked.id, hold=hold)
+        wrong = close_refused(posting, asked, self.find(asked.id))
+        if wrong is not None:
+            return wrong
         deadline = now + asked.ttl_seconds
-        self.open[asked.id] = journal.kept(opened, deadline)
+        self.open[asked.id] = journal.kept(self.open[asked.id], deadline)
         self._soonest = min(self._soonest, deadline)
         return Receipt(0)
 
@@ -213,6 +201,8 @@ class Tables:
     def _put(self, row: Row) -> None:
         self.rows[row.path] = row
         self._passed.clear()
+        for unit in row.lifelong:
+            self.counters.touch(CounterKey(row.path, unit))
         if row.expires_at is not None and not row.closed:
             self.mortal[row.path] = row
         else:
@@ -249,7 +239,7 @@ class Tables:
         """What stands for a chain in the journal."""
         number = self._numbers[chain] = len(self.chains)
         self.chains.append(chain)
-        self._members.append(tuple(self.counters[key] for key in chain[0]))
+        self._members.append(tuple(map(self.counters.touch, chain[0])))
         return number
 
     def _spill(self, spill: Spill, changes: list[Change]) -> list[Effect]:
@@ -260,7 +250,7 @@ class Tables:
         effects = [Effect(spill.slice, granted=over)]
         effects += [Effect(payer, lent=over) for payer in spill.payers]
         for effect in effects:
-            change((self.counters[effect.key],), effect, changes)
+            change((self.counters.touch(effect.key),), effect, changes)
         return effects
 
 
@@ -269,6 +259,14 @@ def dated(row: Row, posting: Posting, now: float) -> Row:
     if posting.ttl_seconds is None:
         return row
     return row._replace(expires_at=now + posting.ttl_seconds)
+
+
+def _asks(posting: Posting, hold: Hold) -> bool:
+    """Whether the posting asks for that very hold."""
+    asked: Any = posting.hold
+    _, _, started, amounts, worst, labels = asked
+    fields = (posting.account, amounts, worst, posting.deltas, started, labels)
+    return fields == (*hold[1:6], hold.labels)
 
 
 def _never_opened(hold: Hold) -> bool:

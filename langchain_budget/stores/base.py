@@ -52,6 +52,14 @@ class Store(ABC):
     def balances(self, accounts: Iterable[str]) -> Mapping[CounterKey, Balance]:
         """Every counter of these accounts, those of untouched limits included."""
 
+    def outlook(self, accounts: Iterable[str]) -> Mapping[CounterKey, Balance]:
+        """
+        Every counter of these accounts, as far as calls may count on it.
+
+        A store that holds only a part of the money has what it could get as well.
+        """
+        return self.balances(accounts)
+
     @abstractmethod
     def hold(self, hold_id: str) -> Hold | None:
         """One hold, `None` when it never was or is no longer kept."""
@@ -94,6 +102,10 @@ class Store(ABC):
     async def abalances(self, accounts: Iterable[str]) -> Mapping[CounterKey, Balance]:
         """Awaitable twin of `balances`."""
         return await self._away(self.balances, accounts)
+
+    async def aoutlook(self, accounts: Iterable[str]) -> Mapping[CounterKey, Balance]:
+        """Awaitable twin of `outlook`."""
+        return await self.abalances(accounts)
 
     async def ahold(self, hold_id: str) -> Hold | None:
         """Awaitable twin of `hold`."""

@@ -4,11 +4,13 @@ from langchain_budget.testing._calls import ModelCall, Total
 from langchain_budget.testing._desk import Served
 from langchain_budget.testing._script import Fault, Rule
 from langchain_budget.testing.clock import StillClock
+from langchain_budget.testing.events import EventLog, capture
 from langchain_budget.testing.gate import Gate, GateTimeout
 from langchain_budget.testing.models import FakeChatModel
 from langchain_budget.testing.server import ScriptedServer
 
 __all__ = [
+    "EventLog",
     "FakeChatModel",
     "Fault",
     "Gate",
@@ -19,4 +21,5 @@ __all__ = [
     "Served",
     "StillClock",
     "Total",
+    "capture",
 ]

@@ -1,0 +1,69 @@
+"""One at a time, whether it waits or awaits."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+
+from langchain_budget.errors import StoreError
+
+Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
+
+
+class Turn:
+    """A lock for threads and tasks alike, of any loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiters: deque[Waiter] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The loop of the task whose turn it is."""
+
+    def enter(self) -> None:
+        """Wait until it is this thread's turn."""
+        if self._lock.acquire(blocking=False):
+            return
+        if self._loop is not None and self._loop is _loop_here():
+            msg = (
+                "a task of this event loop is asking the store, and waiting for it "
+                "here would stop that task: await the awaitable twin instead"
+            )
+            raise StoreError(msg)
+        self._lock.acquire()
+
+    async def aenter(self) -> None:
+        """Awaitable twin of `enter`."""
+        loop = asyncio.get_running_loop()
+        while not self._lock.acquire(blocking=False):
+            woken = loop.create_future()
+            self._waiters.append((loop, woken))
+            if self._lock.acquire(blocking=False):
+                break  # it was left before anybody could be woken
+            await woken
+        self._loop = loop
+
+    def entered(self) -> bool:
+        """Whether it is this thread's turn, without waiting."""
+        return self._lock.acquire(blocking=False)
+
+    def leave(self) -> None:
+        """It is the next one's turn; tasks that wait all look again."""
+        self._loop = None
+        self._lock.release()
+        while self._waiters:
+            loop, woken = self._waiters.popleft()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_wake, woken)
+
+
+def _wake(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
+
+
+def _loop_here() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

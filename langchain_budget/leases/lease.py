@@ -1,0 +1,124 @@
+"""A lease as users take it: an account that spends at the speed of memory."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import Final, Generic, Protocol, TypeVar
+
+from langchain_budget.arguments import lifetime
+from langchain_budget.core.amounts import Amount, vector
+from langchain_budget.core.events import Event
+from langchain_budget.core.faults import InvalidAmount
+from langchain_budget.core.postings import Receipt
+from langchain_budget.errors import InvalidLease, StoreError
+from langchain_budget.leases._stance import Terms
+from langchain_budget.leases.store import LeaseStore
+from langchain_budget.ledger import Ledger
+from langchain_budget.tree import close_account
+
+Clock = Callable[[], float]
+_log = logging.getLogger("langchain_budget")
+
+
+class _Account(Protocol):
+    @property
+    def path(self) -> str: ...
+
+
+AccountT = TypeVar("AccountT", bound=_Account)
+
+
+def since_boot() -> float:
+    """Seconds that only ever rise, also while the machine is asleep."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+CLOCK: Final[Clock] = since_boot if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+"""The clock of a worker that is given none."""
+
+
+class LeaseLedger(Ledger):
+    """A worker's own books; its listeners are those of the shared ones."""
+
+    def __init__(self, shared: Ledger, path: str, terms: Terms) -> None:
+        self.lease = LeaseStore(shared, path, terms)
+        super().__init__(self.lease, shared.new_id, shared.prices)
+        self.expected_output = shared.expected_output
+        self.listeners = shared.listeners
+        self.statement = self.lease.tally
+
+    def tell_of(self, receipt: Receipt, *happened: Event) -> None:  # noqa: ARG002
+        """Tell what happened; what limits it crossed is for the shared books to say."""
+        if self.listeners:
+            self.listeners.tell([replace(each, seq=0) for each in happened])
+
+
+def leased(
+    shared: Ledger,
+    path: str,
+    amounts: tuple[Amount, ...],
+    timing: tuple[float, Clock],
+) -> LeaseLedger:
+    """Books of one worker that has a lease of the account at *path*."""
+    sizes = vector(amounts)
+    empty = [unit for unit, value in sizes.items() if not value]
+    if empty or not sizes:
+        msg = "lease more than nothing of each unit that is limited, like usd('0.50')"
+        raise InvalidAmount(msg)
+    if isinstance(shared, LeaseLedger):
+        raise InvalidLease(path, [])
+    return LeaseLedger(shared, path, Terms(sizes, lifetime(timing[0]), timing[1]))
+
+
+class Lease(Generic[AccountT]):
+    """
+    A worker's share of an account, in a `with` or `async with` block.
+
+    What the block gets is an account to be used like any other. At its end what is
+    left is returned; calls that are still under way keep what they hold, and the last
+    of them ends the lease.
+    """
+
+    def __init__(self, ledger: LeaseLedger, account: AccountT) -> None:
+        self.ledger = ledger
+        self._account = account
+
+    def __repr__(self) -> str:
+        return f"<Lease of {self._account.path!r}>"
+
+    def __enter__(self) -> AccountT:
+        self.ledger.lease.renew()
+        return self._account
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self.ledger.run(close_account(self.ledger, self._account.path))
+        except StoreError as failed:
+            _log.warning(_LEFT, self._account.path, failed)
+
+    async def __aenter__(self) -> AccountT:
+        await self.ledger.lease.arenew()
+        return self._account
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self.ledger.arun(close_account(self.ledger, self._account.path))
+        except StoreError as failed:
+            _log.warning(_LEFT, self._account.path, failed)
+
+
+_LEFT: Final = "the lease of %s could not be given back, and will lapse: %s"
