@@ -10,11 +10,21 @@ from contextlib import contextmanager
 
 from langchain_budget import BudgetPool
 from langchain_budget.core.accounts import Row
-from langchain_budget.core.postings import Balance, CounterKey, Effect, Entry, Hold
+from langchain_budget.core.charges import CHARGES
+from langchain_budget.core.postings import (
+    LIFETIME,
+    Balance,
+    CounterKey,
+    Entry,
+    Hold,
+)
+from langchain_budget.reports.audit import Audit, Seen, audit
 from langchain_budget.stores.base import Store
+from langchain_budget.testing._conformance.fold import effects, folded
 
-CHARGES = ("settle", "expire", "supersede")
-ENDS = ("settle", "expire", "release")
+__all__ = ["effects", "folded"]
+
+ENDS = ("settle", "expire", "release", "void")
 
 
 def assert_books_add_up(store: Store) -> None:
@@ -28,6 +38,14 @@ def assert_books_add_up(store: Store) -> None:
     assert_slices_are_not_overdrawn(rows, books)
     assert_parents_count_their_children(rows, books, journal)  # I2
     assert_holds_end_once(journal)  # I4, I5
+    assert audited(store).findings == ()  # what `verify` says of the same
+
+
+def audited(store: Store) -> Audit:
+    """Give the library's own opinion, which must not differ from the one above."""
+    rows = store.below("")
+    balances = store.balances(row.path for row in rows)
+    return audit(store.journal(), Seen(rows, balances, store.open_holds()))
 
 
 def assert_quiet(store: Store) -> None:
@@ -85,39 +103,6 @@ def trace(store: Store) -> tuple[object, ...]:
 
 def rows_of(journal: Iterable[Entry]) -> dict[str, Row]:
     return {row.path: row for entry in journal for row in entry.rows}
-
-
-def folded(journal: Iterable[Entry]) -> dict[CounterKey, Balance]:
-    """Every counter, from nothing but the journal."""
-    rows: dict[str, Row] = {}
-    books: dict[CounterKey, Balance] = {}
-    for entry in journal:
-        for effect in effects(entry):
-            books[effect.key] = changed(books.get(effect.key, Balance()), effect)
-        for row in entry.rows:
-            if row.path not in rows:
-                books |= {
-                    CounterKey(row.path, unit): Balance(ceiling)
-                    for unit, ceiling in row.ceilings
-                }
-            rows[row.path] = row
-    return books
-
-
-def effects(entry: Entry) -> Iterator[Effect]:
-    for delta in entry.released:
-        for key in delta.counters:
-            yield Effect(key, held=-delta.held)
-    for delta in entry.deltas:
-        for key in delta.counters:
-            yield Effect(key, delta.granted, delta.held, delta.spent, delta.lent)
-    yield from entry.spilled
-
-
-def changed(seen: Balance, effect: Effect) -> Balance:
-    _, granted, held, spent, lent = effect
-    more = (seen.granted or 0) + granted if granted else seen.granted
-    return Balance(more, seen.held + held, seen.spent + spent, seen.lent + lent)
 
 
 def differences(
@@ -188,9 +173,9 @@ def subtree(
 ) -> Counter[str]:
     """Add what an account spent to what the slices below it did."""
     spent: Counter[str] = Counter()
-    for (account, unit, _), seen in books.items():
+    for (account, unit, window), seen in books.items():
         inside = within(account, path) and unit in rows[account].slices
-        if (account == path or inside) and seen.spent:
+        if window == LIFETIME and (account == path or inside) and seen.spent:
             spent[unit] += seen.spent
     return spent
 

@@ -1,0 +1,374 @@
+"""Journals in files: what comes back is what was there."""
+
+import json
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from langchain_budget import (
+    BudgetError,
+    BudgetPool,
+    MemoryStore,
+    Reservation,
+    calls,
+    tokens,
+    usd,
+)
+from langchain_budget.core.amounts import LARGEST, Amount
+from langchain_budget.core.rules import Charge, Order
+from langchain_budget.errors import BookNotEmpty, InvalidJournal, InvalidName
+from langchain_budget.stores._open import open_store
+from langchain_budget.testing import StillClock
+from tests.invariants import assert_books_add_up, assert_quiet
+from tests.twins import Do
+
+NANOS = 1_000_000_000
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "acme.jsonl"
+
+
+@pytest.fixture
+def busy(pool: BudgetPool, clock: StillClock) -> BudgetPool:
+    """A pool with something of everything."""
+    web = pool.open("web", carve=usd(3), warn_at=[0.5])
+    mail = pool.open("mail", limit=[usd(2), tokens(500)])
+    web.reserve(usd(1), labels={"agent": "Zoë", "model": "m"}).settle(usd(4))
+    start(pool, 1, worst=3)
+    clock.advance(60)
+    pool.balance()
+    pool.top_up(usd(5), key="invoice 17")
+    mail.transfer(web, usd(1))
+    mail.freeze("odd")
+    web.admin.adjust(usd("0.1"), reason="by hand")
+    pool.admin.void(web.reserve(usd("0.2")).hold.id, reason="gone")
+    mail.thaw()
+    mail.reserve(tokens(100), ttl_seconds=1000)
+    web.reserve(calls(3)).release()
+    clock.advance(40)
+    start(pool, 1, worst=2)
+    return pool
+
+
+def start(pool: BudgetPool, dollars: int, worst: int) -> None:
+    order = Order({"usd": dollars * NANOS}, {"usd": worst * NANOS}, 60, started=True)
+    pool.ledger.run(pool.ledger.reserve("acme", order))
+
+
+def open_holds(pool: BudgetPool) -> set[tuple[object, ...]]:
+    return {
+        (each.id, each.account, each.amounts, each.started, round(each.seconds_left))
+        for each in pool.admin.holds()
+    }
+
+
+async def test_what_is_imported_is_what_was_exported(
+    busy: BudgetPool, file: Path, do: Do
+) -> None:
+    told: list[int] = []
+
+    written = await do(busy.admin.export, file, progress=told.append)
+    restored = BudgetPool.restore(file)
+
+    assert told == [written]
+    assert restored.admin.verify().ok
+    assert restored.report().as_dict() == busy.report().as_dict()
+    assert restored.ledger.store.journal() == busy.ledger.store.journal()
+    assert restored.ledger.store.below("") == busy.ledger.store.below("")
+    assert open_holds(restored) == open_holds(busy)
+    assert not file.with_name("acme.jsonl.part").exists()
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
+def test_books_move_to_another_kind_of_store(
+    busy: BudgetPool, file: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue(f"{kind}_url")
+    busy.admin.export(file)
+
+    BudgetPool.restore(file, store=url).ledger.store.close()
+
+    restored = BudgetPool.attach("acme", store=url)
+    assert restored.admin.verify().ok
+    assert restored.report().as_dict() == busy.report().as_dict()
+    assert restored.ledger.store.journal() == busy.ledger.store.journal()
+    assert open_holds(restored) == open_holds(busy)
+    restored.ledger.store.close()
+
+
+def test_a_store_given_as_an_object_dates_entries_anew(
+    busy: BudgetPool, file: Path, clock: StillClock
+) -> None:
+    busy.admin.export(file)
+    held = open_holds(busy)
+    clock.advance(5_000)
+    store = MemoryStore(clock=clock)
+
+    restored = BudgetPool.restore(file, store=store)
+
+    assert {entry.at for entry in store.journal()} == {clock()}
+    assert open_holds(restored) == held
+    assert restored.admin.verify().ok
+
+
+def test_ids_come_back_as_well(busy: BudgetPool, file: Path) -> None:
+    busy.admin.export(file)
+    restored = BudgetPool.restore(file)
+    before = restored.balance().granted
+
+    restored.top_up(usd(5), key="invoice 17")
+
+    assert restored.balance().granted == before
+
+
+def test_a_late_report_is_booked_in_imported_books(
+    busy: BudgetPool, file: Path
+) -> None:
+    (hold,) = (each for each in busy.admin.unconfirmed().doubts if each.hold)
+    known = busy.ledger.store.hold(hold.hold)
+    busy.admin.export(file)
+    restored = BudgetPool.restore(file)
+    assert known is not None
+
+    restored.ledger.run(restored.ledger.settle(known, Charge({"usd": 3 * NANOS})))
+    busy.ledger.run(busy.ledger.settle(known, Charge({"usd": 3 * NANOS})))
+
+    assert restored.report().as_dict() == busy.report().as_dict()
+    assert restored.admin.unconfirmed().total == ()
+
+
+def test_whole_numbers_stay_exact(file: Path) -> None:
+    pool = BudgetPool("acme", Amount("images", LARGEST))
+    pool.reserve(Amount("images", 2**53 + 1)).settle(Amount("images", 2**53 + 1))
+
+    pool.admin.export(file)
+
+    assert str(2**53 + 1) in file.read_text(encoding="utf-8")
+    restored = BudgetPool.restore(file)
+    assert restored.balance("images").spent.value == 2**53 + 1
+
+
+def test_the_first_and_last_lines_say_what_it_is(busy: BudgetPool, file: Path) -> None:
+    written = busy.admin.export(file)
+
+    lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+    first = busy.ledger.store.journal(0, 1)[0].posting
+    assert lines[0] == {
+        "format": "langchain-budget journal",
+        "version": 1,
+        "book": "acme",
+        "epoch": first,
+    }
+    assert [line["seq"] for line in lines[1 : written + 1]] == [*range(1, written + 1)]
+    assert lines[-1] == {"end": written, "holds": 2}
+
+
+async def test_a_table_for_spreadsheets(pool: BudgetPool, do: Do) -> None:
+    web = pool.open("web")
+    web.reserve(usd("0.000000001"), tokens(7), labels={"agent": "=1+1"}).release()
+    pool.admin.adjust(usd(2), reason="@home")
+    out = StringIO()
+
+    await do(pool.admin.export, out, format="csv")
+
+    head, *rows = [line.split(",") for line in out.getvalue().splitlines()]
+    assert head[:4] == ["seq", "time", "kind", "account"]
+    reserved = [row for row in rows if row[2] == "reserve"]
+    assert [row[9:11] for row in reserved] == [["usd", "0.000000001"], ["tokens", "7"]]
+    assert reserved[0][4] == "'=1+1"
+    assert rows[-1][-1] == "'@home"
+    assert rows[-1][10] == "2"
+    assert rows[0][1] == "1970-01-12T13:46:40+00:00"
+
+    out = StringIO()
+    await do(web.admin.export, out, format="csv")
+    assert {line.split(",")[3] for line in out.getvalue().splitlines()[1:]} == {
+        "acme/web"
+    }
+
+
+async def test_only_whole_books_can_be_imported_again(
+    pool: BudgetPool, file: Path, do: Do
+) -> None:
+    web = pool.open("web")
+
+    with pytest.raises(InvalidName, match="export 'acme', or 'acme/web' as CSV"):
+        await do(web.admin.export, file)
+    with pytest.raises(InvalidName, match="choose 'jsonl'"):
+        await do(pool.admin.export, file, format="xml")
+
+    assert list(file.parent.iterdir()) == []
+
+
+def test_a_store_that_has_such_books_is_left_alone(
+    busy: BudgetPool, file: Path
+) -> None:
+    busy.admin.export(file)
+    store = MemoryStore()
+    BudgetPool("acme", usd(1), store=store)
+
+    with pytest.raises(BookNotEmpty, match="there are books of 'acme'"):
+        BudgetPool.restore(file, store=store)
+
+    assert len(store.journal()) == 1
+
+
+Damage = Callable[[list[str]], list[str]]
+
+
+def without_line(number: int) -> Damage:
+    return lambda lines: lines[:number] + lines[number + 1 :]
+
+
+def replaced(number: int, old: str, new: str) -> Damage:
+    def damage(lines: list[str]) -> list[str]:
+        assert old in lines[number]
+        changed = lines[number].replace(old, new, 1)
+        return [*lines[:number], changed, *lines[number + 1 :]]
+
+    return damage
+
+
+def cut(lines: list[str]) -> list[str]:
+    text = "".join(lines)
+    return [text[: -len(lines[-1]) - 40]]
+
+
+DAMAGES: dict[str, tuple[Damage, str]] = {
+    "empty": (lambda _: [], "first line does not say"),
+    "foreign": (lambda _: ["hello\n"], "line 1 is no line of a journal"),
+    "other JSON": (lambda _: ['{"format": 7}\n'], "line 1"),
+    "binary": (lambda _: ["\udcff\udcfe"], "no text in UTF-8"),
+    "no header": (without_line(0), "first line does not say"),
+    "a gap": (without_line(3), "after entry 2 comes 4"),
+    "no end": (lambda lines: lines[:-1], "cut off"),
+    "cut in a line": (cut, "cut off"),
+    "no holds": (lambda lines: [*lines[:-3], lines[-1]], "cut off"),
+    "another hold": (replaced(-2, '"hold":"', '"hold":"x'), "hold that is open"),
+    "a newer release": (replaced(0, '"version":1', '"version":2'), "upgrade"),
+    "an odd number": (replaced(2, '"seq":2', '"seq":2.5'), "line 3: seq"),
+    "an odd field": (replaced(2, '"seq":2', '"odd":1,"seq":2'), "line 3: odd"),
+    "another amount": (replaced(2, '"lent":3', '"lent":300'), "took more than"),
+    "an odd kind": (replaced(4, '"reserve"', '"preserve"'), "newer release"),
+    "goes on": (lambda lines: [*lines, lines[-1]], "goes on after its end"),
+    "twice": (lambda lines: [lines[0], *lines], "two files in one"),
+    "another order": (lambda lines: [lines[0], lines[2], lines[1]], "comes 2"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_file_imports_nothing(
+    busy: BudgetPool, file: Path, name: str
+) -> None:
+    damage, told = DAMAGES[name]
+    busy.admin.export(file)
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    text = "".join(damage(lines))
+    file.write_text(text, encoding="utf-8", errors="surrogateescape")
+    store = MemoryStore()
+
+    with pytest.raises(InvalidJournal) as error:
+        BudgetPool.restore(file, store=store)
+
+    assert told in str(error.value)
+    assert store.journal() == ()
+
+
+def test_somebody_who_writes_meanwhile_is_noticed(busy: BudgetPool, file: Path) -> None:
+    class Shared(MemoryStore):
+        def now(self) -> float:
+            if not self.journal():
+                BudgetPool("other", store=self)
+            return super().now()
+
+    busy.admin.export(file)
+
+    with pytest.raises(InvalidJournal, match="somebody else writes"):
+        BudgetPool.restore(file, store=Shared())
+
+
+names = st.sampled_from(["acme", "acme/web", "acme/web/deep", "acme/mail"])
+moves = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["reserve", "settle", "release", "wait", "top", "limit", "adjust"]
+        ),
+        names,
+        st.integers(0, 4),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(moves)
+def test_any_books_come_back(
+    tmp_path_factory: pytest.TempPathFactory, moves: list[tuple[str, str, int]]
+) -> None:
+    clock = StillClock(1_000)
+    store = MemoryStore(clock=clock)
+    pool = BudgetPool("acme", usd(6), store=store)
+    pool.open("web", carve=usd(2)).open("deep", limit=usd(1))
+    pool.open("mail", limit=usd(4))
+    play(pool, clock, moves)
+    file = tmp_path_factory.mktemp("journals") / "acme.jsonl"
+
+    pool.admin.export(file)
+    copy = MemoryStore(clock=clock)
+    restored = BudgetPool.restore(file, store=copy)
+
+    assert_books_add_up(copy)
+    paths = [row.path for row in store.below("")]
+    assert copy.balances(paths) == store.balances(paths)
+    assert [each._replace(at=0) for each in copy.journal()] == [
+        each._replace(at=0) for each in store.journal()
+    ]
+    assert restored.admin.verify().ok
+    assert restored.report().as_dict() == pool.report().as_dict()
+    assert open_holds(restored) == open_holds(pool)
+    clock.advance(1_000)
+    for each in (pool, restored):
+        each.close()
+        each.balance()
+        assert_quiet(each.ledger.store)
+
+
+def play(
+    pool: BudgetPool, clock: StillClock, moves: list[tuple[str, str, int]]
+) -> None:
+    """Do what is asked, as far as the books allow."""
+    reserved: list[Reservation] = []
+    for what, path, number in moves:
+        account = pool.account(path)
+        do: dict[str, Callable[[], object]] = {
+            "reserve": lambda: reserved.append(account.reserve(usd(number))),  # noqa: B023
+            "settle": lambda: reserved.pop().settle(usd(number)),  # noqa: B023
+            "release": lambda: reserved.pop().release(),
+            "wait": lambda: clock.advance(number * 300),  # noqa: B023
+            "top": lambda: account.top_up(usd(number)),  # noqa: B023
+            "limit": lambda: account.set_limit(usd(number)),  # noqa: B023
+            "adjust": lambda: account.admin.adjust(usd(number) - usd(2), reason="x"),  # noqa: B023
+        }
+        if what in ("settle", "release") and not reserved:
+            continue
+        try:
+            do[what]()
+        except BudgetError:
+            continue
+
+
+def test_a_file_that_is_not_there_is_named(file: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        BudgetPool.restore(file)
+
+
+def test_a_store_that_is_only_looked_at_is_not_made(sqlite_url: str) -> None:
+    with pytest.raises(BudgetError, match="there is no file"):
+        open_store(sqlite_url, book="acme", create=False)

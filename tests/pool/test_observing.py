@@ -1,0 +1,103 @@
+"""An account that only observes books everything and stops nothing."""
+
+import pytest
+
+from langchain_budget import (
+    BudgetCallbackHandler,
+    BudgetExceeded,
+    BudgetPool,
+    tokens,
+    usd,
+)
+from langchain_budget.events import Refused, WouldRefuse
+from langchain_budget.testing import FakeChatModel
+from tests.invariants import assert_quiet
+
+
+@pytest.fixture
+def pool():
+    return BudgetPool("acme", usd(1), tokens(1_000))
+
+
+@pytest.fixture
+def events(pool):
+    seen = []
+    pool.subscribe(seen.append)
+    return seen
+
+
+def of(events, kind):
+    return [event for event in events if type(event) is kind]
+
+
+def test_what_would_be_refused_is_booked_and_announced(pool, events):
+    pool.admin.observe(on=True)
+
+    pool.reserve(usd(3)).settle(usd("2.50"))
+
+    assert pool.balance().spent == usd("2.50")
+    (event,) = of(events, WouldRefuse)
+    assert event.refusal.balance.granted == usd(1).value
+    assert of(events, Refused) == []
+    assert_quiet(pool.ledger.store)
+
+
+def test_what_fits_is_not_announced(pool, events):
+    pool.admin.observe(on=True)
+
+    pool.reserve(usd(1)).settle()
+
+    assert of(events, WouldRefuse) == []
+
+
+def test_when_it_enforces_again_the_overrun_counts(pool):
+    pool.admin.observe(on=True)
+    pool.reserve(usd(3)).settle()
+    pool.admin.observe(on=False)
+
+    with pytest.raises(BudgetExceeded):
+        pool.reserve(usd("0.01"))
+
+
+def test_it_holds_for_all_below(pool):
+    child = pool.open("web", limit=usd("0.10"))
+    pool.admin.observe(on=True)
+
+    child.reserve(usd("0.50")).settle()
+
+    assert child.balance().spent == usd("0.50")
+
+
+def test_an_account_above_that_enforces_still_does(pool, events):
+    child = pool.open("web", limit=usd("0.10"))
+    child.admin.observe(on=True)
+    child.reserve(usd("0.50")).settle()
+
+    with pytest.raises(BudgetExceeded, match="'acme' has"):
+        child.reserve(usd("0.60"))
+
+    assert len(of(events, WouldRefuse)) == 1
+    assert child.balance().held == usd(0)
+
+
+def test_a_frozen_account_that_observes_admits(pool, events):
+    pool.admin.observe(on=True)
+    pool.freeze("to see what would happen")
+
+    pool.reserve(usd("0.10")).settle()
+
+    (event,) = of(events, WouldRefuse)
+    assert event.refusal.detail == "to see what would happen"
+
+
+async def test_a_model_is_called_beyond_the_limit():
+    model = FakeChatModel(replies=["Fine."] * 30, usage=(100, 20), max_tokens=20)
+    meter = BudgetPool("meter", tokens(300))
+    await meter.admin.aobserve(on=True)
+    handler = BudgetCallbackHandler(meter)
+
+    for _ in range(5):
+        await model.ainvoke("word " * 99, config={"callbacks": [handler]})
+
+    assert len(model.calls) == 5
+    assert meter.balance("tokens").spent == tokens(600)
