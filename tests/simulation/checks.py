@@ -1,0 +1,202 @@
+"""What must be true of a world: now and then, and when everything is quiet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from langchain_budget.core.accounts import MARK_SCALE
+from langchain_budget.core.amounts import LARGEST
+from langchain_budget.core.events import (
+    AccountFrozen,
+    AccountThawed,
+    Event,
+    HoldExpired,
+    Released,
+    Reserved,
+    Settled,
+    ThresholdCrossed,
+)
+from langchain_budget.core.postings import Entry
+from tests.invariants import assert_books_add_up, effects
+from tests.simulation.world import World
+
+ANNOUNCES = {
+    Reserved: ("reserve",),
+    Settled: ("settle", "supersede"),
+    Released: ("release",),
+    HoldExpired: ("expire",),
+}
+Edge = tuple[str, str, str, int]
+"""What was crossed: the kind of event, the account, the unit, and the mark."""
+
+
+def assert_agrees(world: World) -> None:
+    """The books, their journal and the naive books say the same."""
+    assert_books_add_up(world.store)
+    naive, told = world.naive, world.store.balances(world.naive.rows)
+    for (account, unit, _), seen in told.items():
+        key = account, unit
+        mine = naive.granted.get(key), naive.held[key], naive.spent[key]
+        assert seen == (*mine, naive.lent[key]), f"{key}: {seen}, but should be {mine}"
+    keys = {(key.account, key.unit) for key in told}
+    assert {key for key, spent in naive.spent.items() if spent} <= keys
+    for hold_id, mine in naive.holds.items():
+        hold = world.store.hold(hold_id)
+        assert hold is not None, f"{hold_id} is gone"
+        state = str(hold.status), str(hold.basis), hold.charged
+        assert state == (*mine.state, mine.charged), f"{hold}, but should be {mine}"
+
+
+def assert_all_is_paid(world: World) -> None:
+    """When all is quiet the books say what the provider's log says, to the nano."""
+    assert_agrees(world)
+    assert world.store.open_holds() == ()
+    assert [key for key, held in world.naive.held.items() if held] == []
+    assert world.store.overdue() == ()
+    assert world.store.lapsed() == ()
+    assert [each.name for each in world.processes if each.ledger.late] == []
+    assert_calls_are_charged(world)
+    assert_closed_slices_are_empty(world)
+    assert_grants_were_made_once(world)
+    assert_events_are_true(world)
+
+
+def assert_calls_are_charged(world: World) -> None:
+    """Answered calls at their cost, killed ones at what was held for them."""
+    wrong = {}
+    for hold_id, call in world.provider.calls.items():
+        charged = world.naive.booked(hold_id)
+        if charged not in world.provider.allowed(hold_id):
+            wrong[hold_id] = charged, call
+    assert wrong == {}, wrong
+    paid_for = world.provider.calls.keys()
+    others = [hold for hold in world.naive.holds if hold not in paid_for]
+    for hold_id in others:
+        hold = world.naive.holds[hold_id]
+        assert hold.charged in ({}, hold.amounts), f"nobody made {hold_id}: {hold}"
+        assert hold.status in ("released", "expired"), f"{hold_id}: {hold}"
+
+
+def assert_closed_slices_are_empty(world: World) -> None:
+    naive = world.naive
+    left = {
+        (row.path, unit): naive.available((row.path, unit))
+        for row in naive.rows.values()
+        for unit in row.slices
+        if row.closed
+    }
+    left = {key: value for key, value in left.items() if value}
+    assert left == {}, f"left behind in closed slices: {left}"
+
+
+def assert_grants_were_made_once(world: World) -> None:
+    """A key moves money once; and once it was said to, it has."""
+    times = Counter(entry.posting for entry in world.store.journal())
+    odd = {
+        key: times[key]
+        for key, done in world.grants.items()
+        if times[key] > 1 or (done and not times[key])
+    }
+    assert odd == {}
+
+
+def assert_events_are_true(world: World) -> None:
+    """What was announced is in the journal, and each thing was announced once."""
+    journal = world.store.journal()
+    heard = [event for process in world.processes for event in process.heard]
+    once = Counter((type(event), event.seq) for event in heard if is_of_a_hold(event))
+    assert [each for each, times in once.items() if times > 1] == []
+    for event in heard:
+        if is_of_a_hold(event):
+            entry = journal[event.seq - 1]
+            assert entry.kind in ANNOUNCES[type(event)], f"{event}, but {entry}"
+            assert (entry.hold, entry.account) == (event.hold, event.account)
+            assert entry.kind == "supersede" or amounts_agree(event, entry)
+    assert_edges_are_true(world, journal, heard)
+
+
+def is_of_a_hold(event: Event) -> bool:
+    return type(event) in ANNOUNCES and event.seq > 0
+
+
+def amounts_agree(event: Event, entry: Entry) -> bool:
+    return isinstance(event, Released) or event.amounts == entry.note.amounts
+
+
+def assert_edges_are_true(
+    world: World, journal: Iterable[Entry], heard: Iterable[Event]
+) -> None:
+    """Each threshold that an entry crossed was announced with it, and no other."""
+    crossed = edges(world, journal)
+    told: dict[int, list[Edge]] = {}
+    complete = {event.seq for event in heard if is_of_a_hold(event)}
+    for event in heard:
+        if (edge := edge_of(event)) is not None:
+            told.setdefault(event.seq, []).append(edge)
+    for seq in {*told, *complete}:
+        found = sorted(told.get(seq, ()))
+        assert found == sorted(set(found)), f"announced twice at {seq}: {found}"
+        wanted = sorted(crossed[seq])
+        assert found == wanted, f"announced at {seq}: {found}, but not {wanted}"
+
+
+def edge_of(event: Event) -> Edge | None:
+    match event:
+        case ThresholdCrossed(account=account, unit=unit, mark=mark):
+            return "crossed", account, unit, mark
+        case AccountFrozen(account=account, unit=str(unit), reason="exhausted"):
+            return "exhausted", account, unit, 0
+        case AccountThawed(account=account, unit=str(unit), reason="credit"):
+            return "credit", account, unit, 0
+    return None
+
+
+def edges(world: World, journal: Iterable[Entry]) -> dict[int, list[Edge]]:
+    """What each entry crossed, from nothing but the journal."""
+    found: dict[int, list[Edge]] = {}
+    granted: dict[tuple[str, str], int] = {}
+    used: Counter[tuple[str, str]] = Counter()
+    for entry in journal:
+        mine = found[entry.seq] = []
+        touched = [effect for effect in effects(entry) if not is_a_hold(effect)]
+        keys = dict.fromkeys((each.key.account, each.key.unit) for each in touched)
+        before = {key: (granted.get(key, LARGEST), used[key]) for key in keys}
+        for (account, unit, _), more, _, spent, lent in touched:
+            if more:
+                granted[account, unit] = granted.get((account, unit), 0) + more
+            used[account, unit] += spent + lent
+        for key in keys:
+            if key in granted:
+                marks = world.naive.rows[key[0]].spec.marks
+                mine += edges_of(key, before[key], (granted[key], used[key]), marks)
+        for row in entry.rows:
+            for unit, ceiling in row.ceilings:
+                granted.setdefault((row.path, unit), ceiling)
+    return found
+
+
+def is_a_hold(effect: tuple[object, ...]) -> bool:
+    _, granted, _, spent, lent = effect
+    return not (granted or spent or lent)
+
+
+def edges_of(
+    key: tuple[str, str],
+    before: tuple[int, int],
+    after: tuple[int, int],
+    marks: Iterable[int],
+) -> list[Edge]:
+    had, has = before[0] - before[1], after[0] - after[1]
+    found: list[Edge] = []
+    if had > 0 >= has:
+        found.append(("exhausted", *key, 0))
+    if had <= 0 < has:
+        found.append(("credit", *key, 0))
+    first, last = share(*before), share(*after)
+    found += [("crossed", *key, mark) for mark in marks if first < mark <= last]
+    return found
+
+
+def share(granted: int, used: int) -> int:
+    return used * MARK_SCALE // granted if granted > 0 else MARK_SCALE
