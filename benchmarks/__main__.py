@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 
-from benchmarks import handler, imports, ledger, overshoot, stores
+from benchmarks import handler, imports, leases, ledger, overshoot, stores
 from benchmarks.measure import show
 
 PARTS = {
@@ -13,6 +13,7 @@ PARTS = {
     "handler": handler.rows,
     "imports": imports.rows,
     "stores": stores.rows,
+    "leases": leases.rows,
 }
 
 
