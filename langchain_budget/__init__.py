@@ -20,6 +20,7 @@ from langchain_budget.core.amounts import (
 from langchain_budget.errors import (
     AccountClosed,
     AccountFrozen,
+    BookNotEmpty,
     BudgetError,
     BudgetExceeded,
     BudgetRefused,
@@ -27,6 +28,9 @@ from langchain_budget.errors import (
     IdConflict,
     InexactAmount,
     InvalidAmount,
+    InvalidInvoice,
+    InvalidJournal,
+    InvalidLease,
     InvalidName,
     InvalidTransfer,
     LimitConflict,
@@ -42,6 +46,7 @@ from langchain_budget.errors import (
     UnusableStore,
 )
 from langchain_budget.holds import Reservation
+from langchain_budget.outages.policy import OnOutage
 from langchain_budget.pool import BudgetPool
 from langchain_budget.pricing.prices import Price, PriceTable
 from langchain_budget.reports.report import Report
@@ -58,6 +63,7 @@ __all__ = [
     "AccountFrozen",
     "Affordability",
     "Amount",
+    "BookNotEmpty",
     "BudgetCallbackHandler",
     "BudgetError",
     "BudgetExceeded",
@@ -68,12 +74,16 @@ __all__ = [
     "IdConflict",
     "InexactAmount",
     "InvalidAmount",
+    "InvalidInvoice",
+    "InvalidJournal",
+    "InvalidLease",
     "InvalidName",
     "InvalidTransfer",
     "LimitConflict",
     "MemoryStore",
     "MissingExtra",
     "NotAnAccount",
+    "OnOutage",
     "Price",
     "PriceTable",
     "PriceUnknown",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -11,9 +11,10 @@ from langchain_budget.core.accounts import lineage
 from langchain_budget.core.events import Event, edges
 from langchain_budget.core.postings import Kind, Posting, Receipt, Refusal
 from langchain_budget.core.routes import Route
-from langchain_budget.errors import UnknownAccount, refused
+from langchain_budget.errors import StoreError, UnknownAccount, refused, unavailable
 from langchain_budget.listeners import Listeners
 from langchain_budget.pricing.prices import PriceBook
+from langchain_budget.reports.outage import OutageStatus
 from langchain_budget.reports.statement import Statement
 from langchain_budget.stores._drive import Ask, Talk
 from langchain_budget.stores.base import Store
@@ -71,6 +72,11 @@ class Books:
         self._routes: dict[str, Route] = {}
         self._marks: dict[str, tuple[int, ...]] = {}
 
+    @property
+    def outage(self) -> OutageStatus | None:
+        """What becomes of calls while the store does not answer, if there is a say."""
+        return None
+
     def route(self, path: str) -> Talk[Route]:
         """The way from *path* up to its root; raises `UnknownAccount`."""
         route = self._routes.get(path)
@@ -102,8 +108,19 @@ class Books:
 
     def open_below(self, path: str) -> Talk[tuple[str, ...]]:
         """The paths of the accounts below *path* that are not closed."""
-        rows = yield Ask("below", (path,))
+        try:
+            rows = yield Ask("below", (path,))
+        except StoreError as error:
+            return self.names_without(path, error)
         return tuple(row.path for row in rows if row.path != path and not row.closed)
+
+    def names_without(self, path: str, error: StoreError) -> tuple[str, ...]:
+        """Likewise where the store does not say; raises `StoreUnavailable`."""
+        raise unavailable(path, error) from error
+
+    def left_without(self, path: str, error: StoreError) -> Mapping[str, int]:
+        """What may be spent where the store does not say; raises `StoreUnavailable`."""
+        raise unavailable(path, error) from error
 
     def try_post(self, posting: Posting, *happened: Event) -> Talk[Receipt | Refusal]:
         """

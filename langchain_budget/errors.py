@@ -15,6 +15,7 @@ Every error of this library.
     ├── InvalidLease             (a ValueError) it would not keep some limit
     ├── IdConflict               an id came again with other content
     ├── StoreError               the store failed; always raised from the cause
+    │   ├── StoreLeftAlone       it failed a moment ago, and was not asked again yet
     │   ├── UnusableStore        it cannot keep books: what is wrong, and what to do
     │   └── StoreLost            it came back without its books
     ├── UnknownStore             (a ValueError) no store goes by that name
@@ -74,6 +75,7 @@ __all__ = [
     "NotAnAccount",
     "PriceUnknown",
     "StoreError",
+    "StoreLeftAlone",
     "StoreLost",
     "StoreUnavailable",
     "UnitMismatch",
@@ -213,6 +215,11 @@ class StoreUnavailable(BudgetRefused):
         )
 
 
+def unavailable(account: str, error: StoreError) -> StoreUnavailable:
+    """What is said where nothing can be admitted because the store fails."""
+    return StoreUnavailable(Refusal(Kind.STORE, account, detail=str(error)))
+
+
 _REFUSALS: dict[Kind, type[BudgetRefused]] = {
     Kind.EXHAUSTED: BudgetExceeded,
     Kind.CONTENDED: BudgetExceeded,
@@ -331,6 +338,10 @@ class NotAnAccount(BudgetError, TypeError):
 
 class StoreError(BudgetError):
     """The store failed; the cause is attached."""
+
+
+class StoreLeftAlone(StoreError):
+    """The store has failed a moment ago, and was not asked again yet."""
 
 
 class UnusableStore(StoreError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
 from langchain_budget.core import rules
@@ -32,15 +33,15 @@ from langchain_budget.core.rules import (
     HOLD_TTL_SECONDS,
     MAY_FREE,
     OVERLOOKED,
-    SUPERSEDABLE,
     Charge,
     Order,
 )
 from langchain_budget.errors import (
     HoldNotOpen,
     StoreError,
-    StoreUnavailable,
+    StoreLeftAlone,
     refused,
+    unavailable,
 )
 from langchain_budget.pricing.prices import PriceBook
 from langchain_budget.stores._drive import Ask, Talk, adrive, drive
@@ -107,7 +108,7 @@ class Ledger(Upkeep):
             if type(answer) is Refusal:
                 posting, answer = yield from self._insist(posting, order, answer)
         except StoreError as error:
-            raise StoreUnavailable(_down(path, error)) from error
+            raise unavailable(path, error) from error
         if isinstance(answer, Refusal):
             raise self._refused(answer, path, order)
         hold = answer.hold or rules.opened(posting)
@@ -132,7 +133,8 @@ class Ledger(Upkeep):
                 hold, lambda route: rules.settle(hold, charge, route)
             )
         if isinstance(answer, Refusal):
-            answer = yield from self._supersede(answer, charge, route)
+            answer = yield from self._supersede(answer, charge)
+            route = yield from self.route(path)
         if isinstance(answer, Hold):
             return answer
         if route.draining:
@@ -183,7 +185,7 @@ class Ledger(Upkeep):
         try:
             return (yield from self._judged(path, order))
         except StoreError as error:
-            return _down(path, error)
+            return unavailable(path, error).refusal
 
     def _judged(self, path: str, order: Order) -> Talk[Refusal | None]:
         yield from self.sweep()
@@ -205,6 +207,8 @@ class Ledger(Upkeep):
         """Ask for a hold; cut off before it answered, the store may have taken it."""
         try:
             answer: Receipt | Refusal = yield posting
+        except StoreLeftAlone:
+            raise
         except BaseException:
             self.late.append(Closing(rules.opened(posting), None))
             raise
@@ -278,17 +282,18 @@ class Ledger(Upkeep):
             )
             self.listeners.tell([event])
 
-    def _supersede(
-        self, refusal: Refusal, charge: Charge, route: Route
-    ) -> Talk[Receipt | Hold]:
+    def _supersede(self, refusal: Refusal, charge: Charge) -> Talk[Receipt | Hold]:
         """What a settle does to a hold that was closed before it came."""
-        hold = refusal.hold
-        if hold is None:
-            raise HoldNotOpen(refusal.detail, "unknown, or older than what is kept")
-        if (hold.status, hold.basis) not in SUPERSEDABLE or not charge.basis.is_final:
-            return hold
-        answer = yield rules.supersede(hold, charge, route)
-        return (answer.hold or hold) if isinstance(answer, Refusal) else answer
+        answer: Receipt | Refusal = refusal
+        while isinstance(answer, Refusal):
+            hold = answer.hold
+            if hold is None:
+                raise HoldNotOpen(answer.detail, "unknown, or older than what is kept")
+            if not rules.replaces(charge, hold):
+                return hold
+            build = partial(rules.supersede, hold, charge)
+            _, answer = yield from self.close_hold(hold, build)
+        return answer
 
     def _defer(self, closing: Closing, error: Exception) -> None:
         hold = closing.hold
@@ -318,10 +323,6 @@ class Ledger(Upkeep):
             yield from self.close(closing)
             if self.late and self.late[-1] is closing:
                 return
-
-
-def _down(path: str, error: StoreError) -> Refusal:
-    return Refusal(Kind.STORE, path, detail=str(error))
 
 
 def _reserved(hold: Hold, seq: int) -> Reserved:

@@ -16,10 +16,13 @@ from langchain_budget.journal_export import Progress
 from langchain_budget.journal_import import load
 from langchain_budget.ledger import Ledger
 from langchain_budget.listeners import Listener
+from langchain_budget.outages.ledger import OutageLedger
+from langchain_budget.outages.policy import OnOutage
 from langchain_budget.pricing.catalog import GenaiPrices
 from langchain_budget.pricing.prices import PriceBook, first_price
 from langchain_budget.stores._open import open_store
 from langchain_budget.stores.base import Store
+from langchain_budget.stores.memory import MemoryStore
 
 
 class BudgetPool(Account):
@@ -36,6 +39,8 @@ class BudgetPool(Account):
         warn_at: Thresholds that are announced, as in `Account.open`.
         expected_output: Tokens to hold for an answer that nobody capped, until
             that model has answered once; then what it is known to answer.
+        on_outage: What becomes of calls while the store does not answer; left out,
+            none is admitted.
 
     Raises:
         LimitConflict: The store has a pool of that name with other limits.
@@ -48,7 +53,7 @@ class BudgetPool(Account):
     $3.00
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is a question of its own
         self,
         name: str,
         *limits: Amount | None,
@@ -56,9 +61,11 @@ class BudgetPool(Account):
         prices: PriceBook | None = None,
         warn_at: Iterable[float | str] = (),
         expected_output: int = EXPECTED_OUTPUT,
+        on_outage: OnOutage | None = None,
     ) -> None:
         path, spec = check_name(name), spec_of(limits, marks=warn_at)
-        super().__init__(_ledger(open_store(store, book=path), prices), path)
+        opened = open_store(store, book=path)
+        super().__init__(_ledger(opened, prices, path, on_outage), path)
         self.ledger.expected_output = tokens(expected_output).value
         self.ledger.run(tree.open_account(self.ledger, path, spec))
 
@@ -107,7 +114,7 @@ class BudgetPool(Account):
     @classmethod
     def _attached(cls, path: str, store: Store, prices: PriceBook | None) -> Self:
         pool = cls.__new__(cls)
-        Account.__init__(pool, _ledger(store, prices), path)
+        Account.__init__(pool, _ledger(store, prices, path), path)
         pool.ledger.run(pool.ledger.route(path))
         return pool
 
@@ -138,6 +145,13 @@ class BudgetPool(Account):
         return self.ledger.listeners.add(listener)
 
 
-def _ledger(store: Store, prices: PriceBook | None) -> Ledger:
+def _ledger(
+    store: Store,
+    prices: PriceBook | None,
+    root: str,
+    on_outage: OnOutage | None = None,
+) -> Ledger:
     book = first_price(*([prices] if prices else []), GenaiPrices())
-    return Ledger(store, new_id, book)
+    if type(store) is MemoryStore:
+        return Ledger(store, new_id, book)  # it is where the program is
+    return OutageLedger(store, new_id, book, root, on_outage or OnOutage.closed())

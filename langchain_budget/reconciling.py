@@ -117,11 +117,11 @@ def _posted(key: LineKey, amount: Amount, bookings: Bookings, reason: str) -> Po
     Its id says which line it is about, and the how many-th correction of that; two
     who reconcile at the same time make the same.
     """
-    span = bookings.span.labels()
-    told = "\n".join((*key, amount.unit, *span.values()))
+    told = "\n".join((*key, amount.unit, *bookings.span.labels().values()))
     line = hashlib.sha256(told.encode()).hexdigest()[:32]
     model = "" if key.model == EVERY_MODEL else key.model
-    labels = {"agent": key.agent, "node": key.node, "model": model, **span}
+    labels = {"agent": key.agent, "node": key.node, "model": model}
+    labels |= bookings.covered.labels()
     posting_id = f"reconcile:{line}:{bookings.rounds.get(line, 0)}"
     return Posted(
         key.account, Correction(amount, reason, posting_id, {**labels, "line": line})

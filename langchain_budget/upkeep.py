@@ -42,9 +42,7 @@ class Upkeep(Books):
         balances = yield Ask("balances", ((row.path,),))
         posting = leases.lapsed(self.new_id(), row, balances)
         above = parent_of(row.path) or ""
-        event = LeaseLapsed(
-            account=above, lease=row.path, amounts=posting.note.amounts
-        )
+        event = LeaseLapsed(account=above, lease=row.path, amounts=posting.note.amounts)
         yield from self.try_post(posting, event)
 
     def drain_all(self, route: Route) -> Talk[None]:
@@ -99,7 +97,9 @@ class Upkeep(Books):
             left = {
                 key.unit: seen.available
                 for key, seen in balances.items()
-                if key.unit in route.rows[0].slices and (seen.available or 0) > 0
+                if key.unit in route.rows[0].slices
+                and not key.window
+                and (seen.available or 0) > 0
             }
             if not left:
                 return

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from langchain_budget.core.accounts import SEPARATOR, Row
-from langchain_budget.core.amounts import USD, Amount, vector
-from langchain_budget.core.postings import Balance, CounterKey, Hold, Kind, Refusal
+from langchain_budget.core.amounts import USD, Amount
+from langchain_budget.core.postings import Balance, Refusal
 from langchain_budget.core.routes import Route
-from langchain_budget.core.rules import MAY_FREE, Order
-from langchain_budget.errors import UnknownAccount, refused
+from langchain_budget.errors import StoreError, UnknownAccount, refused
 from langchain_budget.ledger import Ledger
 from langchain_budget.reports.explanation import (
     Explanation,
-    HoldInfo,
-    Standing,
-    advice,
-    hold_info,
-    nothing_left,
 )
 from langchain_budget.reports.report import AccountBalance, Report
+from langchain_budget.standings import Balances, Scene, explanation_of
 from langchain_budget.stores._drive import Ask, Talk
-
-Balances = Mapping[CounterKey, Balance]
 
 
 class AccountView:
@@ -97,10 +90,11 @@ def balances_of(
     if not rows:
         raise UnknownAccount(path)
     balances: Balances = yield Ask("balances", (tuple(row.path for row in rows),))
+    scene = Scene(rows, balances, (yield from ledger.now()))
     if unit:
-        return (_seen(rows[0], unit, rows, balances),)
+        return (scene.balance(rows[0], unit),)
     return tuple(
-        _seen(row, each, rows, balances)
+        scene.balance(row, each)
         for row in rows
         if not row.is_passing
         for each, _ in row.ceilings
@@ -113,149 +107,40 @@ def report_of(ledger: Ledger, path: str) -> Talk[Report]:
     statement = ledger.statement
     entries = yield Ask("journal", (statement.seq,))
     statement.fold(entries)
-    return Report(account=path, balances=balances, lines=statement.within(path))
-
-
-def explanation_of(
-    ledger: Ledger, path: str, amounts: tuple[Amount, ...]
-) -> Talk[Explanation]:
-    """All that has a say on the way from the account up to its root."""
-    route = yield from ledger.route(path)
-    order = Order(vector(amounts) or dict.fromkeys(_limited(route), 1))
-    refusal: Refusal | None = yield from ledger.judged(path, order)
-    route = yield from ledger.route(path)
-    rows: tuple[Row, ...] = yield Ask("below", (route.rows[-1].path,))
-    balances: Balances = yield Ask("balances", (tuple(row.path for row in rows),))
-    holds: tuple[Hold, ...] = yield Ask("open_holds")
-    now: float = yield Ask("now")
-    standings = tuple(standing(row, rows, balances) for row in route.rows)
-    return Explanation(
+    return Report(
         account=path,
-        path=standings,
-        affordable=_affordable(route, balances, refusal),
-        holds=_taking(route, holds, now),
-        asked=amounts,
-        refusal=refusal,
-        reason=_reason(refusal, amounts),
-        observed=refusal is not None and refusal.account in route.observed,
-        advice=tuple(advice(standings, refusal, amounts)),
+        balances=balances,
+        lines=statement.within(path),
+        outage=ledger.outage,
     )
-
-
-def _limited(route: Route) -> dict[str, None]:
-    """The units that something on the route limits."""
-    return dict.fromkeys(unit for row in route.rows for unit in row.lifelong)
-
-
-def _reason(refusal: Refusal | None, asked: tuple[Amount, ...]) -> str:
-    if refusal is None:
-        return ""
-    if asked or refusal.kind not in MAY_FREE:
-        return str(refused(refusal))
-    return nothing_left(refusal)
-
-
-def _affordable(
-    route: Route, balances: Balances, refusal: Refusal | None
-) -> dict[str, Amount]:
-    """The most of each unit that would be admitted; nothing where all is refused."""
-    left = {unit: least(route, unit, balances) for unit in _limited(route)}
-    shut = refusal is not None and refusal.kind in (Kind.FROZEN, Kind.CLOSED)
-    return {
-        unit: Amount(unit, 0 if shut else max(value, 0))
-        for unit, value in left.items()
-        if value is not None
-    }
-
-
-def _taking(route: Route, holds: Iterable[Hold], now: float) -> tuple[HoldInfo, ...]:
-    """The holds that hold something of what a charge here would touch."""
-    paths = {row.path for row in route.rows}
-    taking = [
-        hold
-        for hold in holds
-        if any(key.account in paths for delta in hold.deltas for key in delta.counters)
-    ]
-    largest = sorted(taking, key=lambda hold: -max(hold.amounts.values(), default=0))
-    return tuple(hold_info(hold, now) for hold in largest)
-
-
-def standings_of(ledger: Ledger, path: str) -> Talk[tuple[Standing, ...]]:
-    """How the account and all below it stand, parents first."""
-    yield from ledger.sweep()
-    rows: tuple[Row, ...] = yield Ask("below", (path,))
-    if not rows:
-        raise UnknownAccount(path)
-    balances: Balances = yield Ask("balances", (tuple(row.path for row in rows),))
-    return tuple(standing(row, rows, balances) for row in rows if not row.is_passing)
-
-
-def standing(row: Row, rows: tuple[Row, ...], balances: Balances) -> Standing:
-    """One account with its limits, or with what it has spent if it has none."""
-    used = [key.unit for key, seen in balances.items() if _unlimited(key, seen, row)]
-    units = [unit for unit, _ in row.ceilings] or sorted(used, key=USD.__ne__)[:1]
-    return Standing(
-        account=row.path,
-        closed=row.closed,
-        frozen=row.frozen,
-        observed=row.observed,
-        marks=row.spec.marks,
-        balances=tuple(_seen(row, unit, rows, balances) for unit in units),
-    )
-
-
-def _unlimited(key: CounterKey, seen: Balance, row: Row) -> bool:
-    return key.account == row.path and seen.granted is None and not key.window
-
-
-def _seen(
-    row: Row, unit: str, rows: tuple[Row, ...], balances: Balances
-) -> AccountBalance:
-    own = balances.get(CounterKey(row.path, unit), Balance())
-    inside = [
-        balances.get(CounterKey(each.path, unit), Balance()).spent
-        for each in rows
-        if unit in each.slices and each.path.startswith(row.path + SEPARATOR)
-    ]
-    return AccountBalance(
-        account=row.path,
-        unit=unit,
-        granted=_amount(unit, own.granted),
-        spent=Amount(unit, own.spent + sum(inside)),
-        held=Amount(unit, own.held),
-        lent=Amount(unit, own.lent - sum(inside)),
-        available=_amount(unit, own.available),
-        state=state_of(row, own),
-    )
-
-
-def state_of(row: Row, own: Balance) -> str:
-    """`closed`, `frozen`, `exhausted` or `active`, the strongest that is true."""
-    if row.closed:
-        return "closed"
-    if row.frozen:
-        return "frozen"
-    spent_up = own.granted is not None and own.granted - own.spent - own.lent <= 0
-    return "exhausted" if spent_up else "active"
-
-
-def _amount(unit: str, value: int | None) -> Amount | None:
-    return None if value is None else Amount(unit, value)
 
 
 def left_of(ledger: Ledger, path: str, units: Iterable[str]) -> Talk[dict[str, int]]:
     """The least that the account and those above have left, by limited unit."""
-    route = yield from ledger.route(path)
-    paths = tuple(row.path for row in route.rows)
-    balances: Balances = yield Ask("outlook", (paths,))
-    left = {unit: least(route, unit, balances) for unit in units}
+    try:
+        route = yield from ledger.route(path)
+        paths = tuple(row.path for row in route.rows)
+        balances: Balances = yield Ask("outlook", (paths,))
+        now = (yield from ledger.now()) if route.timed else 0.0
+    except StoreError as error:
+        without = ledger.left_without(path, error)
+        return {unit: without[unit] for unit in units if unit in without}
+    left = {unit: least(route, unit, balances, now) for unit in units}
     return {unit: value for unit, value in left.items() if value is not None}
 
 
-def least(route: Route, unit: str, balances: Balances) -> int | None:
-    """The least that any counter of the route has available; `None` is unlimited."""
-    seen = [balances.get(key, Balance()).available for key in route.keys(unit)]
-    return min((each for each in seen if each is not None), default=None)
+def least(
+    route: Route, unit: str, balances: Balances, now: float = 0.0
+) -> int | None:
+    """The least that any limit of the route has left *now*; `None` is unlimited."""
+    rows = {row.path: row for row in route.rows}
+    keys = route.keys(unit) + route.windows(unit, now)
+    seen = [
+        balances.get(key) or Balance(rows[key.account].ceiling(key.limit))
+        for key in keys
+    ]
+    left = (each.available for each in seen)
+    return min((each for each in left if each is not None), default=None)
 
 
 class Affordability(NamedTuple):

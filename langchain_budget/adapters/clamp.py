@@ -11,7 +11,7 @@ from langchain_budget.core.accounts import parent_of
 from langchain_budget.core.amounts import OUTPUT_TOKENS, TOKENS, USD
 from langchain_budget.core.postings import Hold
 from langchain_budget.core.rules import Order
-from langchain_budget.errors import BudgetExceeded
+from langchain_budget.errors import BudgetExceeded, StoreError
 from langchain_budget.ledger import Ledger
 from langchain_budget.pricing.prices import Price
 from langchain_budget.stores._drive import Talk
@@ -140,9 +140,12 @@ def _fits(
 
 def _left(ledger: Ledger, path: str) -> Talk[dict[str, int]]:
     """What the account can pay, by limited unit; with what it may borrow."""
-    row = (yield from ledger.route(path)).rows[0]
     left = yield from left_of(ledger, path, _UNITS)
     above = parent_of(path)
+    try:
+        row = (yield from ledger.route(path)).rows[0]
+    except StoreError:
+        return left
     if above is None or not row.spec.borrows:
         return left
     free = yield from left_of(ledger, above, _UNITS)

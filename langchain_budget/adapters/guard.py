@@ -22,7 +22,7 @@ from langchain_budget.arguments import Limits, several
 from langchain_budget.core.accounts import STEP, join, spec_of
 from langchain_budget.core.amounts import Amount, vector
 from langchain_budget.core.rules import Order
-from langchain_budget.errors import BudgetRefused, refused
+from langchain_budget.errors import BudgetRefused, StoreError, refused
 from langchain_budget.stores._drive import Talk
 
 _BRANCH: Final = "branch:to:"
@@ -117,11 +117,19 @@ class BudgetGuard(Runnable[Any, Command[str]]):
             own = join(path, f"step-{ledger.new_id()}")
             step = int(metadata.get("langgraph_step") or 0)
             reserved = Reserved(ledger, path, own, step)
-            yield from STEPS.reserve(place, reserved, self._reserve)
+            try:
+                yield from STEPS.reserve(place, reserved, self._reserve)
+            except StoreError as error:
+                # Where calls may go on without the store, this one does so too.
+                ledger.left_without(path, error)
 
     def _least(self, path: str) -> Talk[dict[str, int]]:
         """One of every unit that binds there: what is exhausted has not even that."""
-        route = yield from self._account.ledger.route(path)
+        ledger = self._account.ledger
+        try:
+            route = yield from ledger.route(path)
+        except StoreError as error:
+            return dict.fromkeys(ledger.left_without(path, error), 1)
         return {unit: 1 for row in route.rows for unit, _ in row.ceilings}
 
     def _warn_of_edges(self) -> None:

@@ -23,7 +23,7 @@ from langchain_budget.core.postings import Entry
 from langchain_budget.reports.explanation import Standing, hold_table
 from langchain_budget.reports.journal_lines import text_of
 from langchain_budget.reports.render import text_table
-from langchain_budget.views import standings_of
+from langchain_budget.standings import standings_of
 
 
 @click.command(

@@ -34,8 +34,6 @@ class AmountType(click.ParamType):  # type: ignore[type-arg]  # no generic class
         ctx: click.Context | None,
     ) -> Amount:
         """Read what was typed."""
-        if isinstance(value, Amount):
-            return value
         found = _AMOUNT.fullmatch(str(value).strip())
         try:
             return _amount(*found.groups()) if found else self._wrong(value, param, ctx)

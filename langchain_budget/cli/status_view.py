@@ -53,8 +53,8 @@ def table(standings: Iterable[Standing]) -> Table:
     """One row for each limit, accounts indented as they lie."""
     listed = list(standings)
     made = Table(box=box.SIMPLE_HEAD)
-    made.add_column("account")
-    made.add_column("state")
+    made.add_column("account", overflow="fold")
+    made.add_column("state", overflow="fold")
     for name in COLUMNS:
         made.add_column(name, justify="right", no_wrap=True)
     top = listed[0].account.count("/") if listed else 0

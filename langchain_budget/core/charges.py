@@ -13,6 +13,9 @@ LAPSE: Final = "lapse"
 OUTAGE: Final = "outage"
 """The kind of what was admitted while the store could not be reached."""
 
+MARKS: Final = ("avoided_usd", "outage")
+"""Labels that tell of a charge, not of who was charged: from a cache, in an outage."""
+
 CHARGES: Final = frozenset(
     {"settle", "expire", "supersede", "adjust", "reconcile", LEASE, LAPSE, OUTAGE}
 )
@@ -31,5 +34,5 @@ def charges(kind: str, account: str, note: Note) -> tuple[Part, ...]:
     part = Part(account, amounts, basis, labels, unconfirmed)
     if kind != "supersede" or reason != Basis.ESTIMATED:
         return (part,)
-    known = {name: each for name, each in labels.items() if name != "avoided_usd"}
+    known = {name: each for name, each in labels.items() if name not in MARKS}
     return (part, Part(account, {}, Basis.ESTIMATED, known, times=-1))

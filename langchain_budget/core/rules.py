@@ -177,24 +177,36 @@ def expire(hold: Hold, route: Route) -> Posting:
     return _close(hold, "expire", Status.EXPIRED, charge, spent, route.closing)
 
 
+def replaces(charge: Charge, hold: Hold) -> bool:
+    """
+    Whether *charge* takes the place of what a closed hold was charged.
+
+    What the provider reports replaces a guess; a guess, where nothing was charged.
+    """
+    state = (hold.status, hold.basis)
+    if charge.basis.is_final:
+        return state in SUPERSEDABLE
+    return charge.basis is _ESTIMATED and state == (Status.EXPIRED, _NONE)
+
+
 def supersede(hold: Hold, charge: Charge, route: Route) -> Posting:
-    """Put the reported charge in the place of an estimated one."""
+    """Put *charge* in the place of what a closed hold was charged."""
     units = dict.fromkeys([*hold.charged, *charge.amounts])
     difference = {
         unit: charge.amounts.get(unit, 0) - hold.charged.get(unit, 0) for unit in units
     }
-    settled = {unit: -gap for unit, gap in beyond(hold, hold.charged).items()}
-    if hold.basis is not Basis.ESTIMATED:
-        settled = {}
+    doubt = dict(unconfirmed(hold, charge))
+    if hold.basis is _ESTIMATED:
+        doubt = {unit: -gap for unit, gap in beyond(hold, hold.charged).items()}
+    before = frozenset({(hold.status, hold.basis)})
     return Posting(
         f"{hold.id}:supersede",
         "supersede",
         hold.account,
         _spent(hold, difference, route),
-        hold=CloseHold(
-            hold.id, Status.SETTLED, charge.basis, charge.amounts, SUPERSEDABLE
-        ),
-        note=Note(difference, settled, charge.basis, charge.labels, str(hold.basis)),
+        hold=CloseHold(hold.id, _SETTLED, charge.basis, charge.amounts, before),
+        note=Note(difference, doubt, charge.basis, charge.labels, str(hold.basis)),
+        seen=route.closing,
     )
 
 

@@ -23,8 +23,8 @@ from langchain_budget.core.postings import (
 from langchain_budget.core.routes import Route
 from langchain_budget.core.rules import MAY_FREE, OVERLOOKED
 from langchain_budget.errors import InvalidLease, StoreError, refused
-from langchain_budget.leases._purse import Purse
-from langchain_budget.leases._stance import Sent, Stance, Terms
+from langchain_budget.leases._stance import Sent, Stance
+from langchain_budget.leases.purse import Purse, Terms
 from langchain_budget.ledger import Ledger
 from langchain_budget.stores._drive import Ask, Talk
 from langchain_budget.tree import open_account
@@ -67,6 +67,11 @@ class Contract:
         """What others have booked as spent for a worker that did not speak."""
         self._renew_at = NEVER
         self._sent: Sent | None = None
+
+    @property
+    def path(self) -> str:
+        """The account that the lease has in the shared books, if it has one yet."""
+        return self._row.path if self._row else ""
 
     def deal(self, wanted: Vector, posting: Posting | None = None) -> Talk[Answer]:
         """

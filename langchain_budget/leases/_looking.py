@@ -9,9 +9,8 @@ from langchain_budget.core.accounts import Row
 from langchain_budget.core.postings import Balance, CounterKey, Hold
 from langchain_budget.errors import StoreError
 from langchain_budget.leases._contract import Contract, Sight
-from langchain_budget.leases._purse import Purse
-from langchain_budget.leases._stance import Terms
 from langchain_budget.leases._turn import Turn
+from langchain_budget.leases.purse import Purse, Terms
 from langchain_budget.ledger import Ledger
 from langchain_budget.stores._drive import Talk, adrive, drive
 from langchain_budget.stores.base import Store
@@ -47,6 +46,8 @@ class Looking(Purse):
         self._turn = Turn()
         self._outside = cast("Store", _Outside(shared.store, self._turn))
         self._sight: Sight | None = UNSEEN
+        self._retry_at = terms.clock()
+        """Until when the shared store is left alone, since it has failed."""
 
     @property
     def blocking(self) -> bool:  # type: ignore[override]  # the base has a constant
@@ -84,6 +85,8 @@ class Looking(Purse):
 
     def _look(self) -> Talk[None]:
         """See what the leased account could give, as it is now."""
+        if self._clock() < min(self._retry_at, self.contract.good_until):
+            return
         try:
             self._sight = yield from self.contract.sight()
         except StoreError:

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from langchain_budget.core.amounts import LARGEST, Vector
 from langchain_budget.core.leases import Move
 from langchain_budget.core.postings import Part, Posting, Refusal
-
-
-class Terms(NamedTuple):
-    """How much a lease has free when it was just renewed, and how long it lives."""
-
-    sizes: Vector
-    ttl_seconds: float
-    clock: Callable[[], float]
-    """Seconds that only ever rise: when this worker must have renewed."""
 
 
 class Sent(NamedTuple):

@@ -15,7 +15,7 @@ from langchain_budget.core.events import Event
 from langchain_budget.core.faults import InvalidAmount
 from langchain_budget.core.postings import Receipt
 from langchain_budget.errors import InvalidLease, StoreError
-from langchain_budget.leases._stance import Terms
+from langchain_budget.leases.purse import Purse, Terms
 from langchain_budget.leases.store import LeaseStore
 from langchain_budget.ledger import Ledger
 from langchain_budget.tree import close_account
@@ -41,20 +41,28 @@ CLOCK: Final[Clock] = since_boot if hasattr(time, "CLOCK_BOOTTIME") else time.mo
 """The clock of a worker that is given none."""
 
 
-class LeaseLedger(Ledger):
+class PurseLedger(Ledger):
     """A worker's own books; its listeners are those of the shared ones."""
 
-    def __init__(self, shared: Ledger, path: str, terms: Terms) -> None:
-        self.lease = LeaseStore(shared, path, terms)
-        super().__init__(self.lease, shared.new_id, shared.prices)
+    def __init__(self, shared: Ledger, purse: Purse) -> None:
+        super().__init__(purse, shared.new_id, shared.prices)
+        self.purse = purse
         self.expected_output = shared.expected_output
         self.listeners = shared.listeners
-        self.statement = self.lease.tally
+        self.statement = purse.tally
 
     def tell_of(self, receipt: Receipt, *happened: Event) -> None:  # noqa: ARG002
         """Tell what happened; what limits it crossed is for the shared books to say."""
         if self.listeners:
             self.listeners.tell([replace(each, seq=0) for each in happened])
+
+
+class LeaseLedger(PurseLedger):
+    """Those of a worker that has leased what it spends."""
+
+    def __init__(self, shared: Ledger, path: str, terms: Terms) -> None:
+        self.lease = LeaseStore(shared, path, terms)
+        super().__init__(shared, self.lease)
 
 
 def leased(

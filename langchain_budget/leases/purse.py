@@ -51,6 +51,15 @@ class _Tables(Tables):
         return Receipt(self.written, tuple(changes))
 
 
+class Terms(NamedTuple):
+    """How much a lease has free when it was just renewed, and how long it lives."""
+
+    sizes: Vector
+    ttl_seconds: float
+    clock: Callable[[], float]
+    """Seconds that only ever rise: when this worker must have renewed."""
+
+
 class Pocket(NamedTuple):
     """What the root has of one unit."""
 
@@ -91,6 +100,11 @@ class Purse(MemoryStore):
         """Have these accounts."""
         posting = Posting(f"open {rows[-1].path}", "open", self.path, rows=rows)
         super().post(posting)
+
+    def left(self) -> dict[str, int]:
+        """What is free, by unit."""
+        with self._lock:
+            return {unit: self._pocket(unit).free for unit in self.keys}
 
     def leave(self, most: Vector) -> dict[str, Pocket]:
         """Leave at most so much free of each unit; tell what there is then."""

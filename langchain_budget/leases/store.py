@@ -29,8 +29,8 @@ from langchain_budget.errors import (
 )
 from langchain_budget.leases._contract import NEVER, TRIES
 from langchain_budget.leases._looking import UNSEEN, Looking
-from langchain_budget.leases._stance import Terms
 from langchain_budget.leases._turn import Turn
+from langchain_budget.leases.purse import Terms
 from langchain_budget.ledger import Ledger
 from langchain_budget.stores._drive import Ask, Talk, adrive, drive
 
@@ -53,7 +53,6 @@ class LeaseStore(Looking):
     def __init__(self, shared: Ledger, path: str, terms: Terms) -> None:
         super().__init__(shared, path, terms)
         self._failed: StoreError | None = None
-        self._retry_at = terms.clock()
         self._pid = os.getpid()
         _ALL.add(self)
 
@@ -104,7 +103,7 @@ class LeaseStore(Looking):
     def _posted(self, posting: Posting) -> Talk[Receipt | Refusal]:
         if type(posting.hold) in (CloseHold, KeepHold):
             answer = self._local(posting)
-            yield from self._renewed()
+            yield from self.keep_up()
             return answer
         if type(posting.hold) is OpenHold:
             return (yield from self._admitted(posting))
@@ -131,7 +130,7 @@ class LeaseStore(Looking):
 
     def _admitted(self, posting: Posting) -> Talk[Receipt | Refusal]:
         if self._clock() < self.contract.good_until:
-            yield from self._renewed()
+            yield from self.keep_up()
         if self._clock() < self.contract.good_until:
             answer = self._local(posting)
             if not self.lacks(answer):
@@ -172,17 +171,17 @@ class LeaseStore(Looking):
         try:
             told = yield from self.contract.deal(wanted, posting)
         except StoreError as error:
-            self._failed, self._retry_at = error, self._clock() + RETRY_SECONDS
+            self.leave_alone(RETRY_SECONDS, error)
             raise
         self._failed, self._sight = None, UNSEEN
         return told
 
-    def _renewed(self) -> Talk[None]:
+    def keep_up(self, *, at_once: bool = False) -> Talk[None]:
         """Speak with the shared books if that is due; if they fail, do it later."""
-        contract = self.contract
-        if self._pid != os.getpid() or self._clock() < contract.due_at:
+        contract, now = self.contract, self._clock()
+        if self._pid != os.getpid() or now < self._retry_at:
             return
-        if self._clock() < self._retry_at or (contract.over and not self.tally):
+        if (now < contract.due_at and not at_once) or self._is_over:
             return
         if contract.ending:
             yield _ENTER
@@ -196,6 +195,14 @@ class LeaseStore(Looking):
             self._retry_at = self._clock() + RETRY_SECONDS
         finally:
             self._turn.leave()
+
+    @property
+    def _is_over(self) -> bool:
+        return self.contract.over and not self.tally
+
+    def leave_alone(self, seconds: float, error: StoreError) -> None:
+        """The store fails: it is not asked for so long."""
+        self._failed, self._retry_at = error, self._clock() + seconds
 
 
 def _check(answer: Receipt | Refusal | None) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from langchain_budget.core.accounts import MARK_SCALE
-from langchain_budget.core.amounts import Amount, show
+from langchain_budget.core.amounts import Amount, show, show_limit
 from langchain_budget.core.postings import Hold, Kind, Refusal
 from langchain_budget.reports.render import html_table, text_table
 from langchain_budget.reports.report import AccountBalance
@@ -214,7 +214,7 @@ def nothing_left(refusal: Refusal) -> str:
     unit, balance = refusal.unit, refusal.balance
     return (
         f"account {refusal.account!r} has {show(unit, balance.available)} left of "
-        f"{show(unit, balance.granted)}"
+        f"{show_limit(refusal.limit, balance.granted)}"
     )
 
 
@@ -244,4 +244,7 @@ def _about_money(refusal: Refusal, asked: tuple[Amount, ...]) -> Iterator[str]:
             f"Wait for open holds: {show(unit, balance.held)} of {refusal.account} is "
             f"held. A hold whose program is gone can be voided."
         )
+    if refusal.window:
+        limit = show_limit(refusal.limit, balance.granted)
+        yield f"Wait: it starts anew with {limit}."
     yield f"Grant {refusal.account} {more}: top up, set its limit, or transfer to it."

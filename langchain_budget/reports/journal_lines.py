@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
 from langchain_budget.core.amounts import NANOS, USD, Vector
-from langchain_budget.core.postings import Entry, Hold
+from langchain_budget.core.postings import CounterKey, Entry, Hold, Spill
 from langchain_budget.errors import InvalidJournal
 
 FORMAT: Final = "langchain-budget journal"
@@ -83,17 +83,26 @@ def line_of(number: int, text: str) -> Line:
         InvalidJournal: It is none of our lines, or was cut off; with its number.
     """
     try:
-        fields = json.loads(text)
-        kind = next(name for name in _KINDS if name in fields)
-        return _adapter(kind).validate_json(text, strict=True)
+        return _adapter(_kind_of(text)).validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        msg = f"line {number}: {where or 'the line'}: {first['msg']}"
+        msg = f"line {number}: {where}: {first['msg']}"
+        if not where:
+            msg = f"line {number} is no line of a journal, or was cut off"
         raise InvalidJournal(msg) from error
     except (ValueError, TypeError, StopIteration) as error:
         msg = f"line {number} is no line of a journal, or was cut off"
         raise InvalidJournal(msg) from error
+
+
+def _kind_of(text: str) -> str:
+    """By the name that it begins with, as we write it; otherwise by any of them."""
+    first = text[2:8].partition('"')[0]
+    if first in _KINDS:
+        return first
+    fields = json.loads(text)
+    return next(name for name in _KINDS if name in fields)
 
 
 @cache
@@ -102,13 +111,25 @@ def _adapter(kind: str) -> TypeAdapter[Line]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: _plain(each) for name, each in value._asdict().items()}
     if isinstance(value, tuple):
-        return [_plain(each) for each in value]
+        repeated = value and isinstance(value[0], CounterKey | Spill)
+        return _remembered(value) if repeated else _opened_out(value)
     if isinstance(value, frozenset):
         return sorted(value)
     return value
+
+
+@lru_cache(maxsize=10_000)
+def _remembered(value: tuple[Any, ...]) -> Any:
+    """The counters of a route are the same in every call that is charged to it."""
+    return _opened_out(value)
+
+
+def _opened_out(value: tuple[Any, ...]) -> Any:
+    names = getattr(value, "_fields", None)
+    if names is None:
+        return [_plain(each) for each in value]
+    return {name: _plain(each) for name, each in zip(names, value, strict=True)}
 
 
 def csv_rows(entry: Entry) -> Iterator[tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite, nextafter
 from typing import Any
 
 from langchain_budget.core.accounts import SEPARATOR
@@ -45,7 +45,7 @@ class ReconciledLine:
     def cells(self) -> tuple[str, ...]:
         """One row of a table."""
         amounts = (self.invoiced, self.booked, self.difference, self.unconfirmed)
-        shown = ["not on it" if each is None else str(each) for each in amounts]
+        shown = ["-" if each is None else str(each) for each in amounts]
         models = {EVERY_MODEL: "all models", "": "no model"}
         return (models.get(self.model, self.model), self.unit, *shown)
 
@@ -110,6 +110,7 @@ class Bookings:
         """How often a line was corrected before, by its name."""
         self._sums: dict[tuple[str, str, str], int] = {}
         self._doubts = Doubts()
+        self._seen = Span(inf, -inf)
         self._first: dict[str, float] = {}
 
     def add(self, entry: Entry) -> None:
@@ -117,6 +118,8 @@ class Bookings:
         self._doubts.add(entry)
         if entry.kind not in CHARGES:
             return
+        since, until = self._seen
+        self._seen = Span(min(since, entry.at), max(until, nextafter(entry.at, inf)))
         labels = entry.note.labels
         if "line" in labels:
             self.rounds[labels["line"]] = self.rounds.get(labels["line"], 0) + 1
@@ -128,6 +131,12 @@ class Bookings:
         for unit, value in part.amounts.items():
             key = part.account, part.labels.get("model", ""), unit
             self._sums[key] = self._sums.get(key, 0) + value
+
+    @property
+    def covered(self) -> Span:
+        """The span as far as there were charges: an open end is the last of them."""
+        since, until = self._seen
+        return Span(max(since, self.span.since), min(until, self.span.until))
 
     def of(self, model: str, unit: str) -> list[tuple[str, int]]:
         """What each account was charged for a model, or for all; the largest first."""

@@ -16,6 +16,7 @@ from langchain_budget.core.amounts import (
     Amount,
     show,
 )
+from langchain_budget.reports.outage import OutageStatus
 from langchain_budget.reports.render import html_table, text_table
 from langchain_budget.reports.statement import Line, LineKey, by, total
 
@@ -32,6 +33,7 @@ class AccountBalance:
         lent: What was carved out for children and they have not spent.
         available: What may still be held; `None` is unlimited.
         state: `active`, `exhausted`, `frozen` or `closed`.
+        window: How often the limit starts anew: `per day`; empty if it never does.
     """
 
     account: str
@@ -42,6 +44,7 @@ class AccountBalance:
     lent: Amount
     available: Amount | None
     state: str = "active"
+    window: str = ""
 
     def __str__(self) -> str:
         return text_table(_ACCOUNT_HEADS, [self.cells()])
@@ -58,6 +61,7 @@ class AccountBalance:
         return {
             "account": self.account,
             "unit": self.unit,
+            "window": self.window,
             "state": self.state,
             **plain(amounts),
         }
@@ -65,8 +69,8 @@ class AccountBalance:
     def cells(self) -> tuple[str, ...]:
         """One row of a table."""
         amounts = (self.granted, self.spent, self.held, self.lent, self.available)
-        shown = ["unlimited" if each is None else str(each) for each in amounts]
-        return (self.account, self.state, *shown)
+        limit, *shown = ["unlimited" if it is None else str(it) for it in amounts]
+        return (self.account, self.state, f"{limit} {self.window}".rstrip(), *shown)
 
 
 _ACCOUNT_HEADS = ("account", "state", "limit", "spent", "held", "lent", "left")
@@ -84,6 +88,8 @@ class Report:
     account: str
     balances: tuple[AccountBalance, ...]
     lines: Mapping[LineKey, Line]
+    outage: OutageStatus | None = None
+    """How calls are treated while the store does not answer, and when it last did not."""
 
     @property
     def total(self) -> Line:
@@ -107,6 +113,7 @@ class Report:
                 key._asdict() | _line_dict(line) for key, line in self.lines.items()
             ],
             "total": _line_dict(self.total),
+            "outage": self.outage and self.outage.as_dict(),
         }
 
     def as_json(self) -> str:
@@ -114,7 +121,8 @@ class Report:
         return json.dumps(self.as_dict(), indent=2)
 
     def __str__(self) -> str:
-        return "\n\n".join(text_table(heads, rows) for heads, rows in self._tables())
+        tables = [text_table(heads, rows) for heads, rows in self._tables()]
+        return "\n\n".join([*tables, *([str(self.outage)] if self.outage else [])])
 
     def _repr_html_(self) -> str:
         titles = (f"Budget of {self.account}", "Spending by agent and node")
@@ -175,6 +183,9 @@ def notes(line: Line) -> str:
     if line.cached:
         avoided = show(USD, line.avoided.get(USD, 0))
         said.append(f"{line.cached} from cache, {avoided} avoided")
+    if line.outages:
+        used = show(USD, line.outage.get(USD, 0))
+        said.append(f"{line.outages} during outages, {used}")
     return ", ".join(said)
 
 
@@ -191,4 +202,6 @@ def _line_dict(line: Line) -> dict[str, Any]:
         "estimated": line.estimated,
         "unpriced": line.unpriced,
         "cached": line.cached,
+        "outages": line.outages,
+        "outage": dict(line.outage),
     }

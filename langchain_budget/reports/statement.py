@@ -42,6 +42,10 @@ class Line:
     """Calls that have no price: their dollars are not in *amounts*."""
     cached: int = 0
     """Answers that came out of a cache and cost nothing."""
+    outages: int = 0
+    """Calls that were admitted while the store did not answer."""
+    outage: dict[str, int] = field(default_factory=dict)
+    """What these calls used; it is in *amounts* as well."""
 
     def add(self, part: Part) -> None:
         """Add one charge, or several that were summed up."""
@@ -54,6 +58,9 @@ class Line:
         if "avoided_usd" in part.labels:
             self.cached += part.times
             gather(self.avoided, {"usd": int(part.labels["avoided_usd"] or 0)})
+        if "outage" in part.labels:
+            self.outages += part.times
+            gather(self.outage, part.amounts)
 
     def merge(self, other: Line) -> None:
         """Add another line's sums."""
@@ -63,6 +70,8 @@ class Line:
         self.estimated += other.estimated
         self.unpriced += other.unpriced
         self.cached += other.cached
+        self.outages += other.outages
+        gather(self.outage, other.outage)
 
 
 class Statement:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from langchain_budget.core.charges import charges
+from langchain_budget.core.charges import MARKS, charges
 from langchain_budget.core.postings import Basis, Entry, Note, Part
 from langchain_budget.reports.statement import (
     Line,
@@ -24,7 +24,7 @@ class _Kind(NamedTuple):
     line: LineKey
     basis: Basis
     unpriced: bool
-    cached: bool
+    marks: tuple[str, ...]
 
 
 class _Sums:
@@ -49,8 +49,7 @@ class _Sums:
         account, *names = kind.line
         words = zip(("agent", "node", "model"), names, strict=True)
         labels = {word: name for word, name in words if name}
-        if kind.cached:
-            labels["avoided_usd"] = str(self.avoided)
+        labels |= dict.fromkeys(kind.marks, str(self.avoided))
         return Part(
             account, self.amounts, kind.basis, labels, self.unconfirmed, self.times
         )
@@ -74,8 +73,8 @@ class Tally(Statement):
         """Something was charged."""
         for part in charges(kind, account, note):
             line = key_of(kind, part.account, part.labels)
-            cached = "avoided_usd" in part.labels
-            of = _Kind(line, part.basis, is_unpriced(part), cached)
+            marks = tuple(mark for mark in MARKS if mark in part.labels)
+            of = _Kind(line, part.basis, is_unpriced(part), marks)
             with self._lock:
                 sums = self._fresh.get(of)
                 if sums is None:

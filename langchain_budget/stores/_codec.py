@@ -120,20 +120,10 @@ def entry_text(posting: Posting) -> str:
     elif asked is not None:
         held = getattr(asked, "held", ())
     deltas, released = _deltas_text(posting.deltas), _deltas_text(held)
-    rows = _encode(
-        [
-            [
-                row.path,
-                row.version,
-                row.frozen,
-                row.closed,
-                row.expires_at,
-                row_text(row),
-            ]
-            for row in posting.rows
-        ]
-    )
-    until = _encode(posting.ttl_seconds)
+    rows, until = "[]", "null"
+    if posting.rows:  # most have none, and encoding nothing takes as long as a note
+        rows = _encode([_entry_row(row) for row in posting.rows])
+        until = _encode(posting.ttl_seconds)
     return f"[{_encode(note)},{deltas},{released},{rows},{until}]"
 
 
@@ -189,6 +179,11 @@ def effects_of(text: str) -> tuple[Effect, ...]:
     return tuple(
         Effect(CounterKey(*key), *map(int, by)) for key, *by in _decode(text or "[]")
     )
+
+
+def _entry_row(row: Row) -> Json:
+    path, version = row.path, row.version
+    return [path, version, row.frozen, row.closed, row.expires_at, row_text(row)]
 
 
 def _entered(row: Json, at: float, ttl: float | None) -> Row:

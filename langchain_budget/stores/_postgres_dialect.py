@@ -15,9 +15,9 @@ from langchain_budget.core.postings import (
     Receipt,
     Refusal,
 )
-from langchain_budget.stores import _codec as codec
-from langchain_budget.stores import _postgres_postings as postings
+from langchain_budget.stores import _postgres_answers as answers
 from langchain_budget.stores._postgres_connections import Line
+from langchain_budget.stores._postgres_postings import arguments, job_of
 from langchain_budget.stores._remote import Dialect, Question
 
 Lines = Sequence[Line]
@@ -33,7 +33,7 @@ _BOOK: Final = (
 _NOW: Final = (
     "coalesce(%s, extract(epoch FROM statement_timestamp()))::double precision"
 )
-_POST: Final = f"SELECT * FROM budget_post({', '.join(['%s'] * 34)})"
+_POST: Final = f"SELECT * FROM budget_post({', '.join(['%s'] * 35)})"
 _ROWS: Final = (
     "SELECT b.seq, a.path, a.version, a.frozen, a.closed, a.expires_at, a.body "
     f"{_BOOK}LEFT JOIN budget_accounts a ON a.book = b.id"
@@ -74,17 +74,17 @@ class PostgresDialect(Dialect):
 
     def post(self, posting: Posting) -> Question[Receipt | Refusal]:
         """Apply *posting*, or say why not."""
-        job = postings.job_of(posting)
+        job = job_of(posting)
         accounts = posting.admit + posting.seen
         passed = self._passed.get(accounts)
 
         def read(lines: Lines) -> Receipt | Refusal:
-            answer = postings.Answer(*lines[0][1:])
+            answer = answers.Answer(*lines[0][1:])
             if answer.generation != passed and answer.outcome == "done":
                 self._remember(accounts, answer.generation)
-            return postings.read(job, answer)
+            return answers.read(job, answer)
 
-        return Question(_POST, postings.arguments(job, self._time(), passed), read)
+        return Question(_POST, arguments(job, self._time(), passed), read)
 
     def rows(self, paths: Iterable[str]) -> Question[Mapping[str, Row]]:
         """The accounts at *paths*."""
@@ -154,10 +154,7 @@ def _found(lines: Lines) -> Iterator[Line]:
 
 
 def _rows(lines: Lines) -> tuple[Row, ...]:
-    return tuple(
-        codec.row_of(path, version, (postings.reason(frozen), closed, until), body)
-        for path, version, frozen, closed, until, body in _found(lines)
-    )
+    return tuple(map(answers.row_from, _found(lines)))
 
 
 def _sorted_rows(lines: Lines) -> tuple[Row, ...]:
@@ -172,13 +169,11 @@ def _balances(lines: Lines) -> Mapping[CounterKey, Balance]:
 
 
 def _holds(lines: Lines) -> tuple[Hold, ...]:
-    return tuple(
-        postings.hold_from(hold_id, fields) for hold_id, *fields in _found(lines)
-    )
+    return tuple(map(answers.hold_from, _found(lines)))
 
 
 def _entries(lines: Lines) -> tuple[Entry, ...]:
-    return tuple(postings.entry_from(line) for line in _found(lines))
+    return tuple(map(answers.entry_from, _found(lines)))
 
 
 def _time(lines: Lines) -> float:

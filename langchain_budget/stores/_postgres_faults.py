@@ -6,6 +6,7 @@ from time import monotonic
 from typing import Final
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.pq import PGconn, Ping
 
 from langchain_budget.errors import StoreError, StoreLost, UnusableStore
@@ -27,25 +28,29 @@ _GONE: Final = frozenset({"3F000", "42703", "42883", "42P01"})
 
 
 class Trial:
-    """One question, sent until it is answered, its time is up, or nobody is there."""
+    """
+    One question, sent until it is answered, its time is up, or nobody is there.
 
-    def __init__(self, address: Address) -> None:
+    Args:
+        address: Who is asked.
+        opening: Whether the book has not been found before.
+    """
+
+    def __init__(self, address: Address, *, opening: bool = False) -> None:
         self._address = address
+        self._opening = opening
+        self._pinged = False
         self._pauses = iter(PAUSES)
         self.deadline = monotonic() + address.seconds
 
-    def pause(self, error: psycopg.Error, *, known: bool) -> float:
+    def pause(self, error: psycopg.Error) -> float:
         """
-        How long to wait before the next try.
-
-        Args:
-            error: What became of this one.
-            known: Whether the book has been found before.
+        How long to wait before the next try, after *error*.
 
         Raises:
             StoreError: There is no next try.
         """
-        if not known:
+        if self._opening:
             self._refuse_unusable(error)
         elif error.sqlstate in _GONE:
             raise StoreLost(self._address.book, self._address.where) from error
@@ -72,8 +77,12 @@ class Trial:
             raise UnusableStore(msg) from error
 
     def _remedy_of_rejected(self) -> str:
-        """Something, if it is us that the server does not want."""
-        if PGconn.ping(self._address.target.conninfo.encode()) != Ping.OK:
+        """Something, if it is us whom the server does not want."""
+        if self._pinged:
+            return ""
+        self._pinged = True
+        asked = make_conninfo(self._address.target.conninfo, connect_timeout=2)
+        if PGconn.ping(asked.encode()) != Ping.OK:
             return ""
         return "Check the user, the password and the database in the URL"
 

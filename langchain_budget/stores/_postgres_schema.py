@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import psycopg
 
 from langchain_budget.errors import UnusableStore
+from langchain_budget.stores._postgres_address import Address
 from langchain_budget.stores._postgres_connections import Line
 
 Statement = tuple[str, Sequence[Any] | None]
@@ -72,26 +73,14 @@ def run(talk: Talk[Result], cursor: psycopg.Cursor[Line]) -> Result:
         return result
 
 
-async def arun(talk: Talk[Result], cursor: psycopg.AsyncCursor[Line]) -> Result:
-    """Awaitable twin of `run`."""
-    try:
-        statement = next(talk)
-        while True:
-            await cursor.execute(*statement)
-            lines = await cursor.fetchall() if cursor.description else ()
-            statement = talk.send(lines)
-    except StopIteration as done:
-        result: Result = done.value
-        return result
-
-
-def open_book(name: str, where: str) -> Talk[Book]:
+def open_book(address: Address) -> Talk[Book]:
     """
     Find the book, or make it; make the tables first, if there are none.
 
     Raises:
         UnusableStore: This database cannot keep it.
     """
+    name, where = address.book, address.where
     yield from _check_server(where)
     if (yield from _version(where)) < len(SCRIPTS):
         yield from _install(where)

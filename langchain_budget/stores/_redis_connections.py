@@ -15,6 +15,7 @@ import redis.asyncio
 from redis import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
+from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
 from langchain_budget.errors import UnknownStore
@@ -27,6 +28,9 @@ CONNECTIONS: Final = 10
 
 RETRIES: Final = 2
 """How often what was sent on a broken connection is sent again."""
+
+FAILURES: Final = (RedisError, RedisClusterException)
+"""What redis-py raises; a cluster that cannot be reached is none of its own errors."""
 
 _BACKOFF: Final = ExponentialBackoff(cap=0.5, base=0.05)
 

@@ -10,12 +10,16 @@ from redis.exceptions import (
     AuthenticationError,
     NoPermissionError,
     ReadOnlyError,
-    RedisError,
 )
 
 from langchain_budget.errors import StoreError, UnknownStore, UnusableStore
 from langchain_budget.ids import new_id
-from langchain_budget.stores._redis_connections import Address, Client, Connections
+from langchain_budget.stores._redis_connections import (
+    FAILURES,
+    Address,
+    Client,
+    Connections,
+)
 from langchain_budget.stores._redis_scripts import OPENING, PREFIX, keys_of
 
 SCHEMA: Final = "1"
@@ -112,7 +116,7 @@ def _said(where: str) -> Iterator[None]:
     except ReadOnlyError as error:
         msg = f"the Redis at {where} is a replica that only reads: give its primary"
         raise UnusableStore(msg) from error
-    except RedisError as error:
+    except FAILURES as error:
         if not any(words in str(error) for words in _FORBIDDEN):
             raise StoreError(f"the Redis at {where} failed: {error}") from error
         msg = (

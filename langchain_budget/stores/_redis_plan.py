@@ -92,7 +92,6 @@ def _plan(job: Job) -> str:
     """Sections, and fields in them: the script takes a plan apart by patterns."""
     posting, work, keys = job
     nets = "".join([_net(net) for net in work.nets])
-    places = {key: place for place, key in enumerate(keys, 1)}
     if len(keys) > len(work.nets):
         nets += "".join([_only_read(key) for key in keys[len(work.nets) :]])
     return SECTION.join(
@@ -100,8 +99,8 @@ def _plan(job: Job) -> str:
             _about(job),
             _accounts(posting.admit, posting.seen),
             nets,
-            "".join([_check(check, places) for check in checks_of(posting)]),
-            "".join([_pour(pour, places) for pour in work.pours]),
+            _checks(job),
+            "".join([_pour(pour, keys) for pour in work.pours]),
         )
     )
 
@@ -131,29 +130,38 @@ def _about(job: Job) -> str:
 
 
 def _net(net: Net) -> str:
-    """The counter, and what is added to what it has available, spent, lent, granted."""
-    key, granted, held, spent, lent, grants, _ = net
+    """The counter, what is added to what is available; to spent, lent and granted."""
+    key, granted, held, spent, lent, grants, shown = net
     available = granted - held - spent - lent
-    return (
-        f"{counter_name(key)}\t{available} {spent} {lent} {granted if grants else ''}\t"
-    )
+    more = f" {spent} {lent} {granted if grants else ''}" if shown else ""
+    return f"{counter_name(key)}\t{available}{more}\t"
 
 
 def _only_read(key: CounterKey) -> str:
-    return f"{counter_name(key)}\t   \t"
+    return f"{counter_name(key)}\t\t"
 
 
-def _check(check: Check, places: dict[CounterKey, int]) -> str:
+def _checks(job: Job) -> str:
+    """What is judged, by the places of counters, which begin with 1."""
+    posting, work, keys = job
+    if not (posting.unpriced or any(net[5] for net in work.nets)):
+        lines = [f"short {at + 1} {wanted}\t" for at, wanted in work.guards]
+        return "".join(lines)
+    return "".join([_check(check, keys) for check in checks_of(posting)])
+
+
+def _check(check: Check, keys: tuple[CounterKey, ...]) -> str:
     kind, key, number = check
-    return f"{kind} {places[key]} {LARGEST - number if kind == 'many' else number}\t"
+    bound = LARGEST - number if kind == "many" else number
+    return f"{kind} {keys.index(key) + 1} {bound}\t"
 
 
-def _pour(pour: Pour, places: dict[CounterKey, int]) -> str:
+def _pour(pour: Pour, keys: tuple[CounterKey, ...]) -> str:
     key, payers = pour
     effects = [f"[{codec.text_of(key)},{HOLE},0,0,0]"]
     effects += (f"[{codec.text_of(payer)},0,0,0,{HOLE}]" for payer in payers)
-    listed = " ".join(str(places[payer]) for payer in payers)
-    return f"{places[key]} {listed}\t{','.join(effects)}\t"
+    listed = " ".join(str(keys.index(payer) + 1) for payer in payers)
+    return f"{keys.index(key) + 1} {listed}\t{','.join(effects)}\t"
 
 
 def _words(posting: Posting) -> str:

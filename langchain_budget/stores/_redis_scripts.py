@@ -28,8 +28,8 @@ def _script(*names: str) -> Script:
 
 OPENING: Final = _script("opening")
 SCRIPTS: Final[Mapping[str, Script]] = {
-    "hold": _script("book", "judging", "applying", "hold"),
-    "post": _script("book", "judging", "applying", "post"),
+    "hold": _script("book", "judging", "applying", "hold", "undoing"),
+    "post": _script("book", "judging", "applying", "post", "undoing"),
     "read": _script("book", "reading"),
 }
 """By the command of a question."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 import threading
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from langchain_budget.errors import StoreError, StoreLost, UnusableStore
+from langchain_budget.stores._forks import rest_at_forks
 from langchain_budget.stores._sqlite_page import Book
 
 SCHEMA: Final = 1
@@ -28,8 +28,8 @@ SQLite's own waiting sleeps up to a tenth of a second, so that of four processes
 was kept out for three seconds. With pauses as short as these none waits for long.
 """
 
-_left_to_parent: Final[list[sqlite3.Connection]] = []
-"""Connections of a parent process; closing one here would let go of its locks."""
+FORK_SECONDS: Final = 30.0
+"""How long a fork waits for a thread that has the file, should it be its own."""
 
 
 class File:
@@ -52,7 +52,7 @@ class File:
         self._epoch = ""
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
-        self._pid = os.getpid()
+        rest_at_forks(self)
 
     def prepare(self) -> None:
         """Make the tables and the book, or see that they are what they should be."""
@@ -93,21 +93,37 @@ class File:
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:
-            db, self._db = self._db, None
-            if db is not None and self._pid == os.getpid():
-                db.close()
+            self._hang_up()
+
+    def rest(self) -> bool:
+        """
+        Close the file before the process forks, and keep it closed until `go_on`.
+
+        SQLite has locks inside, which a child would find locked for ever if another
+        thread had them, and notes which locks on the file this process has, which a
+        child would believe of itself: it would write to a log that others delete.
+        """
+        rests = self._lock.acquire(timeout=FORK_SECONDS)
+        if rests:
+            self._hang_up()
+        return rests
+
+    def go_on(self) -> None:
+        """Let the file be opened again."""
+        self._lock.release()
 
     @contextmanager
     def _turn(self) -> Iterator[sqlite3.Connection]:
-        """Have the process's connection alone; a forked child makes its own."""
-        if self._pid != os.getpid():
-            if self._db is not None:
-                _left_to_parent.append(self._db)
-            self._lock, self._db, self._pid = threading.Lock(), None, os.getpid()
+        """Have the process's connection alone."""
         with self._lock:
             if self._db is None:
                 self._db = self._connect()
             yield self._db
+
+    def _hang_up(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(

@@ -5,23 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 
 from langchain_budget.errors import StoreLost
-from langchain_budget.stores._away import in_thread
 from langchain_budget.stores._postgres_address import address_of
 from langchain_budget.stores._postgres_connections import Line, Pools
 from langchain_budget.stores._postgres_dialect import PostgresDialect
 from langchain_budget.stores._postgres_faults import Trial
-from langchain_budget.stores._postgres_schema import (
-    Book,
-    Talk,
-    arun,
-    open_book,
-    run,
-)
+from langchain_budget.stores._postgres_schema import Book, open_book, run
 from langchain_budget.stores._remote import Answer, Question, RemoteStore
 
 BOOK: Final = "budget"
@@ -32,7 +25,7 @@ class PostgresStore(RemoteStore):
     """
     Accounts, counters, holds and journal in a database.
 
-    Tables and functions are made at the first question, in the first schema of the
+    Tables and functions are made when there are none, in the first schema of the
     search path: `?options=-csearch_path%3Dbudget` gives them one of their own. Each
     posting is one statement and one transaction, so poolers that lend a connection
     for a transaction will do.
@@ -47,7 +40,10 @@ class PostgresStore(RemoteStore):
         clock: Seconds since 1970 for tests; otherwise the server's own.
 
     Raises:
-        UnknownStore, UnusableStore: The URL makes no sense.
+        UnknownStore: An option of ours makes no sense.
+        UnusableStore: The rest of the URL makes none, or what is there cannot keep
+            books: the message says why, and what to do.
+        StoreError: Nobody answers there.
     """
 
     def __init__(
@@ -56,8 +52,8 @@ class PostgresStore(RemoteStore):
         self.dialect = PostgresDialect(clock)
         self._address = address_of(url, book)
         self._pools = Pools(self._address.target)
-        self._book: Book | None = None
-        self._seen = 0
+        self._book = self._open()
+        self._seen = self._book.seq
         """How far the book had come when it was last asked."""
 
     def ask(self, question: Question[Answer]) -> Answer:
@@ -66,12 +62,11 @@ class PostgresStore(RemoteStore):
         while True:
             try:
                 with self._pools.own().lend(trial.deadline) as cursor:
-                    book = self._book or self._opened(run(self._opening(), cursor))
                     seen = self._seen
-                    cursor.execute(*_sent(question, book))
+                    cursor.execute(question.command, self._about_book(question))
                     return self._read(question, cursor.fetchall(), seen)
             except psycopg.Error as error:
-                pause = trial.pause(error, known=self._book is not None)
+                pause = trial.pause(error)
             time.sleep(pause)
 
     async def aask(self, question: Question[Answer]) -> Answer:
@@ -80,15 +75,11 @@ class PostgresStore(RemoteStore):
         while True:
             try:
                 async with self._pools.running().lend(trial.deadline) as cursor:
-                    book = self._book
-                    if book is None:
-                        book = self._opened(await arun(self._opening(), cursor))
                     seen = self._seen
-                    await cursor.execute(*_sent(question, book))
+                    await cursor.execute(question.command, self._about_book(question))
                     return self._read(question, await cursor.fetchall(), seen)
             except psycopg.Error as error:
-                known = self._book is not None
-                pause = await in_thread(lambda: trial.pause(error, known=known))
+                pause = trial.pause(error)
             await asyncio.sleep(pause)
 
     def close(self) -> None:
@@ -99,12 +90,18 @@ class PostgresStore(RemoteStore):
         """Awaitable twin of `close`."""
         self._pools.close()
 
-    def _opening(self) -> Talk[Book]:
-        return open_book(self._address.book, self._address.where)
+    def _open(self) -> Book:
+        trial = Trial(self._address, opening=True)
+        while True:
+            try:
+                with self._pools.own().lend(trial.deadline) as cursor:
+                    return run(open_book(self._address), cursor)
+            except psycopg.Error as error:
+                pause = trial.pause(error)
+            time.sleep(pause)
 
-    def _opened(self, book: Book) -> Book:
-        self._book, self._seen = book, book.seq
-        return book
+    def _about_book(self, question: Question[Answer]) -> tuple[object, ...]:
+        return self._book.id, self._book.epoch, *question.args
 
     def _read(
         self, question: Question[Answer], lines: Sequence[Line], seen: int
@@ -115,7 +112,3 @@ class PostgresStore(RemoteStore):
             raise StoreLost(self._address.book, self._address.where)
         self._seen = max(self._seen, seq)
         return question.read(lines)
-
-
-def _sent(question: Question[Any], book: Book) -> tuple[str, tuple[Any, ...]]:
-    return question.command, (book.id, book.epoch, *question.args)

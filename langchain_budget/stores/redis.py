@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NoReturn, TypeVar
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 from langchain_budget.core.postings import Receipt
 from langchain_budget.errors import StoreError, StoreLost
-from langchain_budget.stores._redis_connections import address_of
+from langchain_budget.stores._redis_connections import FAILURES, address_of
 from langchain_budget.stores._redis_dialect import RedisDialect
 from langchain_budget.stores._redis_opening import open_book
 from langchain_budget.stores._redis_scripts import SCRIPTS, Script, keys_of
@@ -63,7 +63,7 @@ class RedisStore(RemoteStore):
                 reply = client.evalsha(script.sha, *args)
             except NoScriptError:  # a server that was restarted has forgotten it
                 reply = client.eval(script.text, *args)
-        except RedisError as error:
+        except FAILURES as error:
             self._fail(error)
         return self._read(question, reply)
 
@@ -77,7 +77,7 @@ class RedisStore(RemoteStore):
                     reply = await client.evalsha(script.sha, *args)
                 except NoScriptError:
                     reply = await client.eval(script.text, *args)
-        except RedisError as error:
+        except FAILURES as error:
             self._fail(error)
         return self._read(question, reply)
 
@@ -102,5 +102,5 @@ class RedisStore(RemoteStore):
             self._seen = max(self._seen, answer.seq)
         return answer
 
-    def _fail(self, error: RedisError) -> NoReturn:
+    def _fail(self, error: Exception) -> NoReturn:
         raise StoreError(f"the Redis at {self._where} failed: {error}") from error

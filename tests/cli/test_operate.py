@@ -1,6 +1,7 @@
 """What operators type, and what they are told."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -130,7 +131,11 @@ def test_watching_looks_again_and_ends_well_when_it_is_interrupted(
     command = [sys.executable, "-c", INTERRUPTIBLE, *arguments]
 
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env={**os.environ, "COLUMNS": "120"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as watching:
         assert watching.stdout is not None
         looks = 0

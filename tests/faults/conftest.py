@@ -27,7 +27,7 @@ def shared_url(request: pytest.FixtureRequest) -> str:
 def lasting_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> str:
-    """Each kind of store, emptied once: tests take books of their own, which is quick."""
+    """Each kind of store, emptied once: each test takes a book of its own."""
     if request.param == "memory":
         return "memory://"
     if request.param == "sqlite":

@@ -30,6 +30,21 @@ def prefork(post: Post, url: str, limit: int) -> None:
     post.say([reserved(agent), asyncio.run(areserved(agent)), reserved(agent)])
 
 
+def leave_to_a_child(post: Post, url: str) -> None:
+    """Let go of the store, and then of life, while a child goes on with the pool."""
+    pool = pool_at(url, calls(10))
+    reserved(pool)
+    if os.fork() == 0:
+        reserved(pool)
+        post.at("parent, close")
+        reserved(pool)
+        post.at("parent, end")
+        reserved(pool)
+        post.say("done")
+        post.at("end")
+    post.at("parent")
+
+
 def _go_on(agent: Account, ended: Event) -> None:
     """Use the store all the while, so that a fork finds it in use."""
     while not ended.is_set():
@@ -41,6 +56,7 @@ def _fork(agent: Account) -> int:
     ours, theirs = os.pipe()
     if os.fork() == 0:
         try:
+            agent.ledger.store.close()  # it has nothing open as yet
             admitted = threads(agent, reserved, MANY) + tasks(agent, areserved, MANY)
             os.write(theirs, b"%d" % admitted)
         finally:

@@ -41,6 +41,7 @@ def test_a_worker_may_be_killed_at_any_step(
     assert after.report().total.unconfirmed.keys() <= {"tokens"}
     assert held_by(holds) >= sum(billed(scripted)[1:]) * len(holds)
     assert_nothing_is_overdue(after.ledger.store)
+    assert after.admin.verify().ok
     assert_quiet(after.ledger.store)
 
 

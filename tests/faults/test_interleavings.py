@@ -1,6 +1,7 @@
 """A step that dawdles while another one is done: the outcome is the same everywhere."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 
 import pytest
@@ -12,6 +13,7 @@ from langchain_budget import (
     BudgetExceeded,
     BudgetPool,
     HoldNotOpen,
+    InvalidAmount,
     Reservation,
     usd,
 )
@@ -93,6 +95,8 @@ def race(lasting_url: str) -> Iterator[Race]:
     yield race
     assert race.dawdling.idle, "what was to happen meanwhile did not happen"
     assert_books_add_up(race.other.ledger.store)
+    for pool in (race.one, race.other):
+        pool.ledger.store.close()
 
 
 @pytest.fixture(params=["before", "after"])
@@ -200,6 +204,43 @@ async def test_a_release_and_a_settle(race: Race, do: Do, moment: str) -> None:
     assert race.other.balance().spent == spent
     assert race.refused == refused
     assert_quiet(race.dawdling)
+
+
+async def test_a_settle_and_a_void(race: Race, do: Do, moment: str) -> None:
+    hold = race.one.reserve(HELD)
+    void = partial(race.other.admin.void, hold.hold.id, reason="stuck")
+    race.meanwhile(moment, "settle", void)
+
+    await do(hold.settle, USED)
+
+    assert race.other.balance().spent == USED
+    assert race.refused == (None, HoldNotOpen if FIRST[moment] else None)
+    assert_quiet(race.dawdling)
+
+
+async def test_a_void_and_a_settle(race: Race, do: Do, moment: str) -> None:
+    hold = race.one.reserve(HELD)
+    race.meanwhile(moment, "void", race.as_other(hold).settle, USED)
+
+    await race.do(do, race.one.admin.void, hold.hold.id, reason="stuck")
+
+    assert race.other.balance().spent == USED
+    assert race.refused == (None if FIRST[moment] else HoldNotOpen, None)
+    assert_quiet(race.dawdling)
+
+
+async def test_two_that_take_back_what_was_spent_once(
+    race: Race, do: Do, moment: str
+) -> None:
+    race.one.reserve(USED).settle(USED)
+    again = partial(race.other.admin.adjust, -USED, reason="not delivered")
+    race.meanwhile(moment, "adjust", again)
+
+    await race.do(do, race.one.admin.adjust, -USED, reason="not delivered")
+
+    assert race.other.balance().spent == usd(0)
+    refused = (None, InvalidAmount) if FIRST[moment] else (InvalidAmount, None)
+    assert race.refused == refused
 
 
 async def test_a_settle_and_the_close_of_its_account(

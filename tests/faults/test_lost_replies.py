@@ -125,7 +125,9 @@ async def test_a_slice_that_is_opened(far: Far, do: Do, fault: str) -> None:
     assert_true(far)
 
 
-async def test_what_a_paused_server_does_after_all_is_undone(far: Far, do: Do) -> None:
+async def test_what_a_paused_server_admits_after_all_is_given_back(
+    far: Far, do: Do
+) -> None:
     (await do(far.pool.reserve, HELD)).release()
     far.server.stop_process()
     with pytest.raises(StoreUnavailable):
@@ -134,6 +136,19 @@ async def test_what_a_paused_server_does_after_all_is_undone(far: Far, do: Do) -
 
     assert (await do(far.pool.balance)).held == usd(0)
     (await do(far.pool.reserve, ALL)).release()
+    assert_true(far)
+
+
+async def test_what_a_paused_server_books_after_all_is_booked_once(
+    far: Far, do: Do
+) -> None:
+    hold = await do(far.pool.reserve, HELD)
+    far.server.stop_process()
+    await do(hold.settle, USED)
+    assert len(far.pool.ledger.late) == 1
+    far.server.continue_process()
+
+    assert (await do(far.pool.balance)).spent == USED
     assert_true(far)
 
 

@@ -35,6 +35,7 @@ def test_eight_processes_are_admitted_exactly_as_far_as_the_limit_goes(
     assert team.balance("calls").spent == calls(LIMIT)
     assert team.balance("calls").available == calls(0)
     assert pool.balance().spent == cost(ways, admitted)
+    assert pool.admin.verify().ok
     assert_quiet(pool.ledger.store)
 
 
@@ -52,6 +53,7 @@ def test_real_clients_get_exactly_as_many_answers_as_the_limit_has(
     assert pool.balance("calls").spent == calls(ANSWERS)
     used = scripted.total.input_tokens + scripted.total.output_tokens
     assert pool.report().spent("tokens") == tokens(used)
+    assert pool.admin.verify().ok
     assert_quiet(pool.ledger.store)
 
 
@@ -62,6 +64,7 @@ def test_a_grant_that_many_processes_make_under_one_key_is_made_once(
     answers([crew.hire(top_up_once, shared_url) for _ in range(PROCESSES)])
 
     assert pool.balance().granted == usd(3)
+    assert pool.admin.verify().ok
     assert_quiet(pool.ledger.store)
 
 

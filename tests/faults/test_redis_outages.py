@@ -186,16 +186,20 @@ async def test_a_cluster_of_one_keeps_books(redis_cluster: RedisServer, do: Do) 
     assert_quiet(pool.ledger.store)
 
 
-def test_a_cluster_that_crashed_goes_on(redis_cluster: RedisServer) -> None:
+async def test_a_cluster_that_crashed_goes_on(
+    redis_cluster: RedisServer, do: Do
+) -> None:
     redis_cluster.start()
     redis_cluster.empty()
     pool = pool_at(redis_cluster.url, ALL)
-    hold = pool.reserve(HELD)
+    hold = await do(pool.reserve, HELD)
     redis_cluster.kill()
-    hold.settle(USED)
+    with pytest.raises(StoreUnavailable):
+        await do(pool.reserve, USED)
+    await do(hold.settle, USED)
     with pytest.raises(StoreError):
-        pool.balance()
+        await do(pool.balance)
     redis_cluster.start()
 
-    assert pool.balance().spent == USED
+    assert (await do(pool.balance)).spent == USED
     assert_quiet(pool.ledger.store)

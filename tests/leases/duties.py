@@ -3,16 +3,20 @@
 import asyncio
 import os
 
-from langchain_budget import Account, BudgetExceeded, BudgetRefused, calls
+from langchain_budget import Account, BudgetExceeded, BudgetPool, BudgetRefused, calls
 from tests.faults.books import pool_at
 from tests.faults.crew import Post
 
-SIZE = calls(20)
+SIZE, LIMIT = calls(20), calls(500)
+
+
+def books(url: str) -> BudgetPool:
+    return pool_at(url, LIMIT)
 
 
 def spend(post: Post, url: str, way: str) -> None:
     """Start with all others, spend until nothing is left, and tell how much it was."""
-    pool = pool_at(url)
+    pool = books(url)
     post.at("the start")
     if way == "awaited":
         spent = asyncio.run(_aspend(pool))
@@ -51,7 +55,7 @@ def reserved(worker: Account) -> bool:
 
 def crash(post: Post, url: str, reports: bool) -> None:  # noqa: FBT001  # one of two
     """Spend seven of twenty, and hold two more, when the end comes."""
-    worker = pool_at(url).lease(SIZE).__enter__()
+    worker = books(url).lease(SIZE).__enter__()
     for _ in range(7):
         worker.reserve(calls(1)).settle(calls(1))
     if reports:
@@ -62,7 +66,7 @@ def crash(post: Post, url: str, reports: bool) -> None:  # noqa: FBT001  # one o
 
 def fork(post: Post, url: str) -> None:
     """Fork inside a lease, and say what the child could do with it."""
-    with pool_at(url).lease(SIZE) as worker:
+    with books(url).lease(SIZE) as worker:
         worker.reserve(calls(1)).settle(calls(1))
         ours, theirs = os.pipe()
         child = os.fork()
@@ -75,7 +79,7 @@ def fork(post: Post, url: str) -> None:
 
 
 def _words(inherited: Account, url: str) -> str:
-    with pool_at(url).lease(SIZE) as own:
+    with books(url).lease(SIZE) as own:
         own.reserve(calls(1)).settle(calls(1))
     try:
         inherited.reserve(calls(1))

@@ -355,7 +355,7 @@ def test_listeners_of_the_pool_hear_of_leased_calls_and_of_limits_that_are_cross
 def test_a_worker_keeps_only_the_end_of_its_own_journal(
     monkeypatch: pytest.MonkeyPatch, pool: BudgetPool, shared: FailingStore
 ) -> None:
-    monkeypatch.setattr("langchain_budget.leases._purse.KEPT", 10)
+    monkeypatch.setattr("langchain_budget.leases.purse.KEPT", 10)
     with pool.lease(usd(1)) as worker:
         for _ in range(50):
             worker.reserve(usd("0.01")).settle(usd("0.01"))

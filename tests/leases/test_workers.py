@@ -15,14 +15,14 @@ from tests.faults.crew import Crew
 from tests.interrupted_store import InterruptedStore
 from tests.invariants import assert_quiet, assert_report_adds_up
 from tests.leases.conftest import TTL
-from tests.leases.duties import crash, fork, reserved, spend
+from tests.leases.duties import books, crash, fork, reserved, spend
 
 LIMIT = 500
 
 
 @pytest.fixture
 def crew(sqlite_url: str) -> Iterator[Crew]:
-    pool_at(sqlite_url, calls(LIMIT))
+    books(sqlite_url)
     with Crew() as crew:
         yield crew
 
@@ -77,7 +77,7 @@ def test_processes_spend_exactly_the_limit_through_leases(
 
     assert [worker.ends() for worker in workers] == [0] * len(ways)
     assert sum(spent) == LIMIT
-    pool = pool_at(sqlite_url)
+    pool = books(sqlite_url)
     assert pool.balance("calls").spent == calls(LIMIT)
     assert pool.balance("calls").lent == calls(0)
     assert_quiet(pool.ledger.store)
@@ -90,11 +90,11 @@ def test_what_a_killed_worker_had_leased_counts_as_spent_after_its_time(
 ) -> None:
     with crew.hire(crash, sqlite_url, reports) as worker:
         worker.reach("the end")
-    pool = pool_at(sqlite_url)
+    pool = books(sqlite_url)
     leased = 7 + 20 if reports else 20
     assert pool.balance("calls").lent == calls(leased - 7 * reports)
 
-    pool = later(pool, sqlite_url)
+    pool = later(pool, sqlite_url, calls(LIMIT))
 
     assert pool.balance("calls").spent == calls(leased)
     assert pool.balance("calls").available == calls(LIMIT - leased)
@@ -112,7 +112,7 @@ def test_a_forked_child_does_not_spend_the_lease_of_its_parent(
         assert parent.hear() is True
         assert parent.ends() == 0
 
-    pool = pool_at(sqlite_url)
+    pool = books(sqlite_url)
     assert pool.balance("calls").spent == calls(3)
     assert pool.balance("calls").lent == calls(0)
     assert_quiet(pool.ledger.store)

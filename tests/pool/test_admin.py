@@ -417,6 +417,25 @@ async def test_an_explanation_says_that_nothing_is_left(
     assert "Grant acme/web more" in str(said)
 
 
+async def test_an_explanation_knows_limits_that_start_anew(
+    store: MemoryStore, clock: StillClock, do: Do
+) -> None:
+    pool = BudgetPool("acme", usd(10), usd(2).per("day"), store=store)
+    web = pool.open("web", carve=usd(5))
+    web.reserve(usd(2)).settle(usd(2))
+
+    said = await do(web.explain)
+
+    assert said.affordable == {"usd": usd(0)}
+    assert said.reason == "account 'acme' has $0.00 left of $2.00 per day"
+    assert "Wait: it starts anew with $2.00 per day." in said.advice
+    daily = said.path[1].balances[1]
+    assert (daily.granted, daily.spent, daily.window) == (usd(2), usd(2), "per day")
+    clock.advance(86_400)
+    assert (await do(web.explain)).affordable == {"usd": usd(2)}
+    assert (await do(pool.admin.verify)).ok
+
+
 async def test_an_explanation_says_who_is_frozen_and_why(
     pool: BudgetPool, do: Do
 ) -> None:

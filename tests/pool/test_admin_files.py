@@ -19,6 +19,7 @@ from langchain_budget import (
     usd,
 )
 from langchain_budget.core.amounts import LARGEST, Amount
+from langchain_budget.core.postings import Hold
 from langchain_budget.core.rules import Charge, Order
 from langchain_budget.errors import BookNotEmpty, InvalidJournal, InvalidName
 from langchain_budget.stores._open import open_store
@@ -41,8 +42,10 @@ def busy(pool: BudgetPool, clock: StillClock) -> BudgetPool:
     mail = pool.open("mail", limit=[usd(2), tokens(500)])
     web.reserve(usd(1), labels={"agent": "Zoë", "model": "m"}).settle(usd(4))
     start(pool, 1, worst=3)
+    late = start(pool, 1, worst=2)
     clock.advance(60)
     pool.balance()
+    pool.ledger.run(pool.ledger.settle(late, Charge({"usd": NANOS // 2})))
     pool.top_up(usd(5), key="invoice 17")
     mail.transfer(web, usd(1))
     mail.freeze("odd")
@@ -56,9 +59,9 @@ def busy(pool: BudgetPool, clock: StillClock) -> BudgetPool:
     return pool
 
 
-def start(pool: BudgetPool, dollars: int, worst: int) -> None:
+def start(pool: BudgetPool, dollars: int, worst: int) -> Hold:
     order = Order({"usd": dollars * NANOS}, {"usd": worst * NANOS}, 60, started=True)
-    pool.ledger.run(pool.ledger.reserve("acme", order))
+    return pool.ledger.run(pool.ledger.reserve("acme", order))
 
 
 def open_holds(pool: BudgetPool) -> set[tuple[object, ...]]:
@@ -85,7 +88,7 @@ async def test_what_is_imported_is_what_was_exported(
     assert not file.with_name("acme.jsonl.part").exists()
 
 
-@pytest.mark.parametrize("kind", ["sqlite"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "redis"])
 def test_books_move_to_another_kind_of_store(
     busy: BudgetPool, file: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:

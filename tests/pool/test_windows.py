@@ -156,3 +156,13 @@ async def test_windows_bind_in_tasks(pool, clock):
     clock.advance(2 * HOUR)
 
     await (await pool.areserve(usd(2))).asettle()
+
+
+def test_a_capped_answer_fits_into_what_the_day_has_left(store):
+    pool = BudgetPool("acme", tokens(10_000), tokens(1_000).per("day"), store=store)
+    model = FakeChatModel(replies=["Fine."], usage=(10, 5))
+    agent = create_agent(model, middleware=[BudgetMiddleware(pool)])
+
+    agent.invoke({"messages": ["Hi"]})
+
+    assert model.calls[0].max_tokens < 1_000

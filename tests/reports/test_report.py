@@ -150,6 +150,7 @@ def test_a_report_is_plain_json(pool: BudgetPool) -> None:
     assert plain["balances"][0] == {
         "account": "acme",
         "unit": "calls",
+        "window": "",
         "state": "active",
         "granted": 100,
         "spent": 3,

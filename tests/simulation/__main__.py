@@ -41,9 +41,9 @@ def say(world: World) -> None:
 
 def told(outcome: Outcome) -> str:
     """The whole of it, a line for each kind of thing."""
-    head = f"seed {outcome.seed}: {outcome.steps} steps, {outcome.spent} spent"
+    head = f"seed {outcome.seed}, {outcome.weather} weather: {outcome.steps} steps"
     lines = [f"{times:8}  {what}" for what, times in sorted(outcome.census.items())]
-    return "\n".join([f"{head}, digest {outcome.digest}", *lines])
+    return "\n".join([f"{head}, {outcome.spent} spent, digest {outcome.digest}", *lines])
 
 
 if __name__ == "__main__":

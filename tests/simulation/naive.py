@@ -243,8 +243,9 @@ class Naive:
             case Kind.CLOSED:
                 reason = row is not None and row.closed
             case Kind.STALE:
-                asked = dict(posting.admit + posting.seen)[refusal.account]
-                reason = row is not None and row.version != asked
+                asked = {*posting.admit, *posting.seen}
+                known = row and (row.path, row.version)
+                reason = any(it[0] == refusal.account and it != known for it in asked)
             case Kind.EXHAUSTED | Kind.CONTENDED:
                 key = refusal.account, refusal.unit
                 left = self.available(key) or 0

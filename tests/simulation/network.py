@@ -3,56 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from random import Random  # noqa: TID251  # the world is random; one seed makes it so
-from typing import Any, Final
+from typing import Any
 
+from tests.simulation.weather import OF_A_QUESTION, Fate, Weather
 from tests.simulation.wire import Message
-
-
-class Fate(StrEnum):
-    """What happens to a message."""
-
-    WELL = "is answered"
-    SLOW = "arrives, and the answer takes its time"
-    NEVER = "is lost"
-    REPLY_LOST = "arrives, but the answer is lost"
-    AGAIN = "arrives, but the answer is lost, and it is sent again"
-    TWICE = "is answered, and will arrive once more"
-    LATE = "is given up, and will arrive later"
-    CANCELLED = "is lost with the task that waits for it"
-    TAKEN_AND_CANCELLED = "arrives, but whoever waits for the answer is cancelled"
-    LATE_AND_CANCELLED = "will arrive later, but whoever waits for it is cancelled"
-
-
-ARRIVES_LATER: Final = {Fate.TWICE, Fate.LATE, Fate.LATE_AND_CANCELLED}
-ARRIVES_NOW: Final = {
-    Fate.WELL,
-    Fate.SLOW,
-    Fate.REPLY_LOST,
-    Fate.AGAIN,
-    Fate.TWICE,
-    Fate.TAKEN_AND_CANCELLED,
-}
-CANCELS: Final = {Fate.CANCELLED, Fate.TAKEN_AND_CANCELLED, Fate.LATE_AND_CANCELLED}
-FAILS: Final = {Fate.NEVER, Fate.REPLY_LOST, Fate.LATE}
-OF_A_QUESTION: Final = {Fate.WELL, Fate.SLOW, Fate.NEVER, Fate.CANCELLED}
-"""A question that arrives once more, or late, does nothing."""
-
-ODDS: Final[Mapping[Fate, int]] = {
-    Fate.WELL: 600,
-    Fate.SLOW: 320,
-    Fate.NEVER: 12,
-    Fate.REPLY_LOST: 14,
-    Fate.AGAIN: 14,
-    Fate.TWICE: 10,
-    Fate.LATE: 10,
-    Fate.CANCELLED: 4,
-    Fate.TAKEN_AND_CANCELLED: 4,
-    Fate.LATE_AND_CANCELLED: 4,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +22,9 @@ class Reply:
 class Network:
     """Draws fates, and keeps what arrives later."""
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, weather: Weather) -> None:
         self._rng = rng
+        self._fates, self._odds = [*weather.odds], [*weather.odds.values()]
         self.under_way: list[Message] = []
         self.calm = False
         self.outage = 0
@@ -79,7 +36,7 @@ class Network:
         if self.outage:
             self.outage -= 1
             return Fate.NEVER
-        (fate,) = self._rng.choices([*ODDS], [*ODDS.values()])
+        (fate,) = self._rng.choices(self._fates, self._odds)
         if message.posting is None and fate not in OF_A_QUESTION:
             return Fate.WELL
         return fate

@@ -38,6 +38,7 @@ class Outcome(NamedTuple):
     """What happened in a world."""
 
     seed: int
+    weather: str
     steps: int
     digest: str
     census: Counter[str]
@@ -72,7 +73,8 @@ def play(
     finally:
         world.end()
     spent = str(Amount(USD, world.naive.total(USD)))
-    return Outcome(seed, world.steps, world.digest, world.census, spent)
+    name = world.weather.name
+    return Outcome(seed, name, world.steps, world.digest, world.census, spent)
 
 
 def populate(world: World, agents: int) -> None:

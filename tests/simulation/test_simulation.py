@@ -17,10 +17,9 @@ from pathlib import Path
 import pytest
 
 from langchain_budget.stores.sqlite import SqliteStore
-from tests.simulation.network import Fate
 from tests.simulation.play import Outcome, play
 from tests.simulation.process import ROOT
-from tests.simulation.world import ONCE_IN
+from tests.simulation.weather import FAULTS, Fate
 
 SEEDS = range(1, 21)
 BOOKED = (
@@ -29,7 +28,7 @@ BOOKED = (
 )
 HAPPENS = (
     *BOOKED,
-    *ONCE_IN,
+    *FAULTS,
     *(f"message {fate}" for fate in Fate),
     *(f"agents told: {no}" for no in ("exhausted", "contended", "frozen", "closed")),
     *("agents told: store", "refused: stale", "refused: not_open"),

@@ -21,18 +21,17 @@ from langchain_budget import StoreError
 from langchain_budget.core.postings import Entry, Kind, Posting, Refusal
 from langchain_budget.stores.base import Store
 from tests.simulation.naive import Naive
-from tests.simulation.network import (
+from tests.simulation.network import Network, Reply, cancelled
+from tests.simulation.process import Life, Process
+from tests.simulation.provider import Provider
+from tests.simulation.weather import (
     ARRIVES_LATER,
     ARRIVES_NOW,
     CANCELS,
     FAILS,
     Fate,
-    Network,
-    Reply,
-    cancelled,
+    weather_of,
 )
-from tests.simulation.process import Life, Process
-from tests.simulation.provider import Provider
 from tests.simulation.wire import Message, Pause
 
 DAY_ONE: Final = 1_000_000.0
@@ -40,9 +39,9 @@ DIARY: Final = 30
 LONGEST: Final = 400
 """How many characters of one step are told."""
 SHORT: Final = (Kind.EXHAUSTED, Kind.CONTENDED)
+PATIENCE: Final = 600
+"""How many steps a process waits at most for an answer before it sends again."""
 PROCESSES: Final = 6
-ONCE_IN: Final = {"crash": 1200, "outage": 1500, "forwards": 800, "backwards": 900}
-"""How seldom the world does these things, in steps."""
 
 
 @dataclass(eq=False, slots=True)
@@ -87,7 +86,8 @@ class World:
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)  # noqa: S311  # nothing here is secret
         self.store = self.make_store(self.clock)
-        self.network = Network(self.rng)
+        self.weather = weather_of(self.seed)
+        self.network = Network(self.rng, self.weather)
         self.diary: deque[tuple[object, ...]] = deque(maxlen=DIARY)
         self.steps = 0
         self.winding_down = False
@@ -102,6 +102,10 @@ class World:
         self.places: list[str] = []
         """Accounts that agents may be at home in."""
         self.enough_places = 0
+        self.asked_back: set[str] = set()
+        """Holds that somebody has asked the store to release."""
+        self.refused: set[str] = set()
+        """Holds that whoever asked for them was told are refused."""
         self.grants: dict[str, bool] = {}
         """The keys of top-ups and transfers, and whether they were said to be done."""
 
@@ -144,7 +148,7 @@ class World:
     def step(self) -> None:
         """Let one thing happen."""
         self.steps += 1
-        self.clock.seconds += self.rng.randrange(10) / 1000
+        self.clock.seconds += self.rng.randrange(self.weather.ticks) / 1000
         while self.asleep and (self.asleep[0][0] <= self.steps or not self.ready):
             self.ready.append(heapq.heappop(self.asleep)[2])
         if not self.winding_down:
@@ -176,7 +180,7 @@ class World:
         return answer
 
     def _world_acts(self) -> None:
-        for what, seldom in ONCE_IN.items():
+        for what, seldom in self.weather.once_in.items():
             if self.rng.randrange(seldom) == 0:
                 self.census[what] += 1
                 getattr(self, f"_{what}")()
@@ -228,14 +232,17 @@ class World:
         self.note(task.process.name, task.name, ":", message, fate, reply or "")
         if fate is Fate.SLOW:
             task.reply = reply
-        if fate in (Fate.SLOW, Fate.AGAIN):
             self.ready.append(task)
+        elif fate is Fate.AGAIN:
+            self._sleep(task, self.rng.randrange(1, PATIENCE))
         else:
             self._resume(task, reply)
 
     def _suffer(self, task: Task, message: Message, fate: Fate) -> Reply:
         """Do what fate has in store; what is left to say to whoever waits."""
-        answer = None
+        answer, posting = None, message.posting
+        if posting is not None and posting.kind == "release":
+            self.asked_back.add(posting.hold.id)
         if fate in ARRIVES_NOW:
             answer = self.deliver(message)
             self._judge(task, message, answer)
@@ -256,6 +263,8 @@ class World:
         if posting is None or posting.kind != "reserve":
             return
         task.unfair = ""
+        if isinstance(answer, Refusal):
+            self.refused.add(posting.id)
         if isinstance(answer, Refusal) and answer.kind in SHORT:
             now = min(self.clock(), task.swept_at)
             if answer.account != posting.account and is_loan(posting):
@@ -277,12 +286,14 @@ class World:
         finally:
             self.running = before
         if isinstance(waits, Pause):
-            self._serial += 1
-            wakes = self.steps + waits.steps
-            heapq.heappush(self.asleep, (wakes, self._serial, task))
+            self._sleep(task, waits.steps)
         else:
             task.waits = waits
             self.ready.append(task)
+
+    def _sleep(self, task: Task, steps: int) -> None:
+        self._serial += 1
+        heapq.heappush(self.asleep, (self.steps + steps, self._serial, task))
 
     def _close(self, task: Task) -> None:
         del task.process.tasks[task]

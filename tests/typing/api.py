@@ -82,3 +82,21 @@ async def scopes() -> None:
     except BudgetRefused as refusal:
         assert_type(refusal.account, str)
     assert_type(b.total_cost, Decimal)
+
+
+def operators() -> None:
+    pool = BudgetPool.attach("acme", store="sqlite:///budget.db")
+    assert_type(pool, BudgetPool)
+    assert_type(pool.admin.verify().ok, bool)
+    assert_type(pool.admin.export("acme.jsonl"), int)
+    assert_type(pool.admin.reconcile({"gpt-4o": usd(1)}, apply=True).agrees, bool)
+    assert_type(pool.admin.holds()[0].seconds_left, float)
+    assert_type(pool.explain(usd(1)).advice, tuple[str, ...])
+    pool.admin.adjust(-usd("0.25"), reason="counted twice", key="ticket 17")
+    assert_type(BudgetPool.restore("acme.jsonl"), BudgetPool)
+
+
+async def awaited_operators(pool: BudgetPool) -> None:
+    assert_type((await pool.admin.averify()).ok, bool)
+    await pool.admin.avoid("hold", reason="gone")
+    await pool.admin.aobserve(on=True)

@@ -10,7 +10,7 @@ local function tell(word)
 end
 
 local state, text, deadline
-local mark = ''  -- what the journal notes; nothing at all for what it is not told
+local mark = ''  -- what the journal notes
 if op == 'open' then
   if was then
     local known = call('HGET', LEDGER, '\ntext\n' .. id)
@@ -21,7 +21,7 @@ if op == 'open' then
 elseif op == 'keep' then
   if not was then return 'unknown' end
   if not was:match('^open ') then return tell('closed') end
-  mark, deadline = nil, later(rest)
+  deadline = later(rest)
   state = 'open - ' .. opened .. ' ' .. deadline .. ' '
 else
   local as, before, unseen, charged = rest:match('^([^\t]*)\t([^\t]*)\t([^\t]*)\t(.*)$')
@@ -39,9 +39,8 @@ end
 local no = refuse()
 if no then return no end
 
-local function apply()
-  if mark == '' then move() end
-  local seq = mark and number or last
+local function write()
+  local seq = op == 'keep' and last or number
   if text then
     call('HSET', LEDGER, itself, state, 'seq', seq, '\ntext\n' .. id, text)
   else
@@ -52,18 +51,20 @@ local function apply()
   else
     call('ZREM', DUE, id)
   end
-  if mark then enter(mark) end
+  return 'ok 0'
 end
 
-local function undo_hold()
-  if text then redis.pcall('HDEL', LEDGER, '\ntext\n' .. id) end
-  if was and was:match('^open ') then
-    redis.pcall('ZADD', DUE, expires, id)
-  else
-    redis.pcall('ZREM', DUE, id)
-  end
+local fine, done
+if op == 'keep' then
+  fine, done = pcall(write)
+else
+  fine, done = pcall(apply, write, mark)
 end
+if fine then return done end
 
-local failed = whole(apply, undo_hold)
-if failed then return failed end
-return mark == '' and receipt() or mark and 'ok ' .. number or 'ok 0'
+if text then redis.pcall('HDEL', LEDGER, '\ntext\n' .. id) end
+if was and was:match('^open ') then
+  redis.pcall('ZADD', DUE, expires, id)
+else
+  redis.pcall('ZREM', DUE, id)
+end

@@ -11,31 +11,34 @@ local op, telling, from, till, rest =
 local itself = (op == 'post' and '\npost\n' or '\nhold\n') .. id
 local fields, versions = {'epoch', 'seq', itself}, {}
 local first = 3
-for version, path in accounts:gmatch('(%l%d+) ([^\t]*)\t') do
+for version, path in accounts:gmatch('(%l%-?%d+) ([^\t]*)\t') do
   first = first + 1
   versions[first], fields[first] = version, path .. '\n'
 end
 
-local names, by_available, by_spent, by_lent, by_granted = {}, {}, {}, {}, {}
+-- Where only what is held changes, what is spent and lent need not be read.
+local width = telling == '1' and 4 or 2
+local names, by_available, by_more = {}, {}, {}
 local count = 0
-for name, a, s, l, g in nets:gmatch('([^\t]*)\t(%S*) (%S*) (%S*) (%S*)\t') do
+for name, available_by, more in nets:gmatch('([^\t]*)\t(%S*)([^\t]*)\t') do
   count = count + 1
-  names[count], by_available[count], by_spent[count] = name, a, s
-  by_lent[count], by_granted[count] = l, g
-  local at = first + 4 * count
-  fields[at - 3], fields[at - 2] = name .. 'g', name .. 'a'
-  fields[at - 1], fields[at] = name .. 's', name .. 'l'
+  names[count], by_available[count] = name, available_by
+  if more ~= '' then by_more[count] = more end
+  local at = first + width * (count - 1)
+  fields[at + 1], fields[at + 2] = name .. 'g', name .. 'a'
+  if width == 4 then
+    fields[at + 3], fields[at + 4] = name .. 's', name .. 'l'
+  end
 end
 
 local found = call('HMGET', LEDGER, unpack(fields))
 local last, was = found[2], found[3]
 if found[1] ~= epoch or tonumber(last) < tonumber(seen) then return 'lost' end
 
-local granted, available, spent, lent, missing = {}, {}, {}, {}, {}
+local granted, available, missing = {}, {}, {}
 for i = 1, count do
-  local at = first + 4 * i
-  granted[i], available[i] = found[at - 3], found[at - 2]
-  spent[i], lent[i] = found[at - 1] or '0', found[at] or '0'
+  local at = first + width * (i - 1)
+  granted[i], available[i] = found[at + 1], found[at + 2]
   if not available[i] then
     -- It is not there yet; if it counts a window, its account says what it is granted.
     missing[i] = true
@@ -77,7 +80,8 @@ local function refuse()
       no = less(bound, no or '0')
     end
     if no then
-      local balance = {nth, granted[i] or '-', available[i], spent[i], lent[i]}
+      local spent, lent = unpack(call('HMGET', LEDGER, names[i] .. 's', names[i] .. 'l'))
+      local balance = {nth, granted[i] or '-', available[i], spent or '0', lent or '0'}
       return 'balance ' .. table.concat(balance, ' ')
     end
     nth = nth + 1

@@ -45,16 +45,13 @@ local function put_row(row)
   end
 end
 
-local function apply()
-  -- Counters are made with the ceilings of before: the deltas say what changes.
-  move()
+-- Counters were made with the ceilings of before: the deltas say what changes.
+local function write(receipt)
   for _, row in ipairs(cjson.decode(rows)) do put_row(row) end
-  call('HSET', LEDGER, itself, content .. ' ' .. receipt(), 'seq', number)
-  enter('')
+  call('HSET', LEDGER, itself, content .. ' ' .. receipt, 'seq', number)
 end
 
-local function undo_rows()
-  for i = #backs, 1, -1 do redis.pcall(unpack(backs[i])) end
-end
+local fine, done = pcall(apply, write, '')
+if fine then return done end
 
-return whole(apply, undo_rows) or receipt()
+for i = #backs, 1, -1 do redis.pcall(unpack(backs[i])) end

@@ -121,6 +121,7 @@ CREATE FUNCTION budget_post(
   -- Places of a slice and of those who pay for its overrun.
   pours text,
   moving integer,
+  told boolean,
   -- The hold, which must be in one of these states, or may be new.
   doing text,
   hold_id text,
@@ -184,7 +185,7 @@ BEGIN
     RETURN;
   ELSIF known.status || '/' || known.basis <> ALL (states::text[]) THEN
     detail := json_build_array(
-      known.account, known.opened_at, known.expires_at,
+      known.id, known.account, known.opened_at, known.expires_at,
       known.status, known.basis, known.charged, known.body
     );
     RETURN;
@@ -195,7 +196,7 @@ BEGIN
     RETURN;
   END IF;
 
-  outcome := 'outside';
+  outcome := 'time';
   IF now < since OR now >= until THEN
     RETURN;
   END IF;
@@ -215,7 +216,7 @@ BEGIN
     END IF;
   END IF;
 
-  outcome := 'balances';
+  outcome := 'money';
   IF NOT unseen AND accounts <> '{}' THEN
     LOOP
       SELECT
@@ -225,7 +226,7 @@ BEGIN
           bool_or(
             c.granted::numeric - c.held - c.spent - c.lent < c.wanted
             OR coalesce(c.granted, 0)::numeric + c.more > 4611686018427387904
-            OR c.unpriced AND c.granted IS NOT NULL
+            OR c.unpriced > 0 AND c.granted IS NOT NULL
           )
         INTO tids, balances, missing, refused
         FROM (
@@ -240,7 +241,7 @@ BEGIN
             coalesce(f.lent, 0) AS lent
           FROM unnest(
             accounts::text[], units::text[], windows::text[],
-            wanted::bigint[], more::bigint[], unpriced::boolean[]
+            wanted::bigint[], more::bigint[], unpriced::bigint[]
           )
             WITH ORDINALITY
             AS w (account, unit, "window", wanted, more, unpriced, place)
@@ -264,15 +265,15 @@ BEGIN
     END LOOP;
     UPDATE budget_counters c SET
         granted = CASE
-          WHEN w.limits THEN coalesce(c.granted, 0) + w.granted
+          WHEN w.limits > 0 THEN coalesce(c.granted, 0) + coalesce(w.granted, 0)
           ELSE c.granted
         END,
-        held = c.held + w.held,
-        spent = c.spent + w.spent,
-        lent = c.lent + w.lent
+        held = c.held + coalesce(w.held, 0),
+        spent = c.spent + coalesce(w.spent, 0),
+        lent = c.lent + coalesce(w.lent, 0)
       FROM unnest(
         tids[:moving], grants::bigint[], holds::bigint[], spends::bigint[],
-        loans::bigint[], limits::boolean[]
+        loans::bigint[], limits::bigint[]
       )
         AS w (tid, granted, held, spent, lent, limits)
       WHERE c.ctid = w.tid;
@@ -303,7 +304,7 @@ BEGIN
   INSERT INTO budget_journal VALUES (
     in_book, entry, now, posting_kind, posting_id, for_account, hold_id, unseen,
     CASE doing WHEN '' THEN content ELSE '' END,
-    CASE doing WHEN '' THEN balances END, spilled, entry_body
+    CASE WHEN doing = '' AND told THEN balances END, spilled, entry_body
   );
   IF doing = 'open' OR unseen THEN
     INSERT INTO budget_holds VALUES (
@@ -332,6 +333,9 @@ BEGIN
         jsonb_each_text(r -> 5) AS lifelong
       WHERE lifelong.key NOT LIKE '%@%'
       ON CONFLICT DO NOTHING;
+  END IF;
+  IF NOT told THEN
+    balances := NULL;
   END IF;
 END
 $post$;

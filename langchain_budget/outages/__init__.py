@@ -1,0 +1,1 @@
+"""What becomes of calls while the store does not answer."""

@@ -1,0 +1,354 @@
+"""Books whose store may fail: calls go on without it as far as a policy says."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final, NoReturn, TypeVar, cast
+
+from langchain_budget.core.accounts import Row
+from langchain_budget.core.amounts import Amount
+from langchain_budget.core.events import OutageBegan, OutageEnded
+from langchain_budget.core.postings import Hold, Kind, Refusal
+from langchain_budget.core.rules import Charge, Order
+from langchain_budget.errors import (
+    BudgetError,
+    BudgetExceeded,
+    StoreError,
+    StoreLeftAlone,
+    StoreLost,
+    StoreUnavailable,
+    UnusableStore,
+    unavailable,
+)
+from langchain_budget.ledger import Ledger
+from langchain_budget.outages.policy import OnOutage
+from langchain_budget.outages.spare import Spare, spare_of
+from langchain_budget.pricing.prices import PriceBook
+from langchain_budget.reports.outage import OutageStatus
+from langchain_budget.stores._drive import Ask, Talk, adrive, drive
+from langchain_budget.stores._tables import Recent
+from langchain_budget.stores.base import Store
+from langchain_budget.stores.memory import MemoryStore
+
+_Result = TypeVar("_Result")
+_log = logging.getLogger("langchain_budget")
+
+_LASTING: Final = (StoreLost, UnusableStore)
+"""Failures that are no outage: going on without the books would not end."""
+
+
+class OutageLedger(Ledger):
+    """
+    Books that notice when their store does not answer.
+
+    Args:
+        store: Where the books are.
+        new_id: Makes ids that no other process makes.
+        prices: What calls cost.
+        root: The account at the root.
+        policy: What becomes of calls meanwhile.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        new_id: Callable[[], str],
+        prices: PriceBook,
+        root: str,
+        policy: OnOutage,
+    ) -> None:
+        super().__init__(store, new_id, prices)
+        self._root, self._policy = root, policy
+        self._lock = threading.Lock()
+        self._wall = MemoryStore().now
+        self._names: dict[str, tuple[str, ...]] = {}
+        self.start_anew()
+        _ALL.add(self)
+
+    def start_anew(self) -> None:
+        """Nothing was spent without the store, as far as this process is concerned."""
+        self._spare = spare_of(self, self._root, self._policy)
+        self._holds: Recent[Ledger] = Recent()
+        """Who admitted what in an outage, by the ids of the holds."""
+        self._down = False
+        self._since: float | None = None
+        self._error: StoreError = StoreError()
+        self._retry_at = self._policy.clock()
+        self._calls = 0
+        self._used_before: Mapping[str, int] = {}
+        self._wrote = True
+        """Whether the store has taken anything since the last outage began."""
+
+    @property
+    def outage(self) -> OutageStatus | None:
+        """How this process treats calls while its store does not answer."""
+        if self._since is None and self._spare is None:
+            return None
+        return OutageStatus(
+            policy=str(self._policy),
+            down=self._down,
+            since=self._since,
+            calls=self._calls,
+            used=tuple(Amount(*each) for each in self._used().items() if each[1]),
+            error=str(self._error),
+        )
+
+    def run(self, talk: Talk[_Result]) -> _Result:
+        """Have *talk* with the store, waiting for its answers."""
+        if self._is_left_alone():
+            return drive(talk, self._silence())
+        try:
+            return drive(self._begun(talk), self.store)
+        except StoreError as error:
+            self._fell(error)
+            raise
+
+    async def arun(self, talk: Talk[_Result]) -> _Result:
+        """Have *talk* with the store, awaiting its answers."""
+        if self._is_left_alone():
+            return await adrive(talk, self._silence())
+        try:
+            return await adrive(self._begun(talk), self.store)
+        except StoreError as error:
+            self._fell(error)
+            raise
+
+    def reserve(self, path: str, order: Order) -> Talk[Hold]:
+        """Likewise; without the store it is the policy that admits, or refuses."""
+        try:
+            hold = yield from super().reserve(path, order)
+        except StoreUnavailable as refusal:
+            self._fell(refusal.__cause__)
+            return self._reserved_without(path, order, refusal)
+        if self._down or self._spare:
+            yield from self._answered(path)
+        return hold
+
+    def settle(self, hold: Hold, charge: Charge) -> Talk[Hold]:
+        """Book what was used, in the books that admitted the call."""
+        spare = self._holds.get(hold.id)
+        if spare is None:
+            closed = yield from super().settle(hold, charge)
+            if self._down or not self._wrote:
+                yield from self._answered(hold.account)
+            return closed
+        marked = charge._replace(labels={**charge.labels, "outage": "yes"})
+        closed = spare.run(spare.settle(hold, marked))
+        try:
+            yield from self._report()
+        except StoreError as error:
+            self._fell(error)
+        return closed
+
+    def release(self, hold: Hold) -> Talk[Hold]:
+        """Give back all of *hold*; one that is closed is left as it is."""
+        spare = self._holds.get(hold.id)
+        if spare is not None:
+            return spare.run(spare.release(hold))
+        return (yield from super().release(hold))
+
+    def keep(self, hold: Hold) -> Talk[None]:
+        """Let an open hold live on."""
+        spare = self._holds.get(hold.id)
+        if spare is not None:
+            return spare.run(spare.keep(hold))
+        return (yield from super().keep(hold))
+
+    def judged(self, path: str, order: Order) -> Talk[Refusal | None]:
+        """What a reserve would say now, without reserving."""
+        refusal = yield from super().judged(path, order)
+        if refusal is None or refusal.kind is not Kind.STORE:
+            return refusal
+        self._fell(StoreError(refusal.detail))
+        place = self._spare and self._spare.place(path)
+        if not place:
+            return refusal
+        return place.ledger.run(place.ledger.judged(place.path, order))
+
+    def open_below(self, path: str) -> Talk[tuple[str, ...]]:
+        """The paths of the accounts below *path* that are not closed."""
+        found = yield from super().open_below(path)
+        self._names[path] = found
+        return found
+
+    def names_without(self, path: str, error: StoreError) -> tuple[str, ...]:
+        """Those that were known when the store last answered."""
+        self._fell(error)
+        if self._spare is None:
+            raise unavailable(path, error) from error
+        return self._names.get(path, ())
+
+    def left_without(self, path: str, error: StoreError) -> Mapping[str, int]:
+        """What may be spent without the store."""
+        self._fell(error)
+        place = self._spare and self._spare.place(path)
+        if not place:
+            raise unavailable(path, error) from error
+        return place.ledger.purse.left()
+
+    def retire(self, row: Row) -> Talk[None]:
+        """Close one account; a lease of this process is given back, not given up."""
+        own = row.is_lease and self._spare
+        if not (own and (yield from own.give_back(row.path))):
+            yield from super().retire(row)
+
+    def ended(self) -> Talk[None]:
+        """The process ends: report what was spent, and give back what was leased."""
+        for path in self._spare.paths() if self._spare else ():
+            yield from cast("Spare", self._spare).give_back(path)
+
+    def _reserved_without(
+        self, path: str, order: Order, refusal: StoreUnavailable
+    ) -> Hold:
+        place = self._spare and self._spare.place(path)
+        if not place or isinstance(refusal.__cause__, _LASTING):
+            raise refusal
+        marked = order._replace(labels={**order.labels, "outage": "yes"})
+        try:
+            hold = place.ledger.run(place.ledger.reserve(place.path, marked))
+        except BudgetExceeded as short:
+            why = f"{self._error}; without it this is left: {short.available}"
+            raise StoreUnavailable(Refusal(Kind.STORE, path, detail=why)) from short
+        self._holds.keep(hold.id, place.ledger)
+        self._calls += 1
+        return hold
+
+    def _begun(self, talk: Talk[_Result]) -> Talk[_Result]:
+        """The same after what must come first."""
+        if self._spare is not None and (self._down or self._spare.owes):
+            return self._resumed(talk)
+        return self._tidied(talk) if self.late else talk
+
+    def _resumed(self, talk: Talk[_Result]) -> Talk[_Result]:
+        """If the store answers again, it is told what it does not know yet."""
+        try:
+            answers = yield from self._answers()
+        except BaseException as error:
+            # Whoever is cut off here has begun: a charge is left behind, not lost.
+            next(talk, None)
+            talk.throw(error)
+            raise
+        if not answers:
+            return drive(talk, self._silence())
+        return (yield from self._tidied(talk) if self.late else talk)
+
+    def _answers(self) -> Talk[bool]:
+        """Whether the store answers; one question is enough to wait for."""
+        try:
+            if self._down:
+                yield Ask("now")
+                self._rose()
+            yield from self._report()
+        except StoreError as error:
+            self._fell(error)
+        return not self._down
+
+    def _report(self) -> Talk[None]:
+        if self._spare is not None and self._spare.owes:
+            self._wrote = (yield from self._spare.report()) or self._wrote
+
+    def _answered(self, path: str) -> Talk[None]:
+        """The store has taken something: so it will take what it does not know yet."""
+        self._wrote = True
+        self._rose()
+        if self._spare is not None:
+            try:
+                yield from self._report()
+                yield from self._spare.stand_by(path)
+            except StoreError as error:
+                self._fell(error)
+
+    def _is_left_alone(self) -> bool:
+        """Whether the store is not to be asked; one caller at a time tries again."""
+        if not self._down or self._spare is None:
+            return False
+        now = self._policy.clock()
+        if now < self._retry_at:
+            return True
+        self._retry_at = now + self._policy.retry_seconds
+        return False
+
+    def _fell(self, error: object) -> None:
+        """The store did not answer."""
+        if isinstance(error, StoreLeftAlone) or not isinstance(error, StoreError):
+            return
+        seconds = self._policy.retry_seconds
+        with self._lock:
+            began, self._down = not self._down, True
+            anew, self._wrote = began and self._wrote, self._wrote and not began
+            self._error, self._retry_at = error, self._policy.clock() + seconds
+            if anew:
+                self._since, self._calls = self._wall(), 0
+                self._used_before = self._spare.start_anew() if self._spare else {}
+        if self._spare is not None:
+            self._spare.leave_alone(seconds, error)
+        if began:
+            policy = str(self._policy)
+            event = OutageBegan(account=self._root, policy=policy, error=str(error))
+            self.listeners.tell([event])
+
+    def _rose(self) -> None:
+        """The store answers."""
+        with self._lock:
+            ended, self._down = self._down, False
+        if ended:
+            self.forget()
+            event = OutageEnded(
+                account=self._root,
+                policy=str(self._policy),
+                calls=self._calls,
+                amounts=self._used(),
+            )
+            self.listeners.tell([event])
+
+    def _used(self) -> dict[str, int]:
+        """What the calls of the last outage have used and hold."""
+        used = self._spare.used() if self._spare else {}
+        return {unit: used[unit] - self._used_before.get(unit, 0) for unit in used}
+
+    def _silence(self) -> Store:
+        return cast("Store", _Silence(self._error))
+
+
+class _Silence:
+    """Stands for a store that is left alone."""
+
+    def __init__(self, error: StoreError) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        return self._adeny if name.startswith("a") else self._deny
+
+    def _deny(self, *_: object) -> NoReturn:
+        raise StoreLeftAlone(str(self._error)) from self._error
+
+    async def _adeny(self, *_: object) -> NoReturn:
+        self._deny()
+
+
+_ALL: weakref.WeakSet[OutageLedger] = weakref.WeakSet()
+"""The books of this process that may go on without their store."""
+
+
+def _after_fork() -> None:
+    """What the parent process has spent, it reports itself."""
+    for ledger in list(_ALL):
+        ledger.start_anew()
+
+
+def _at_exit() -> None:
+    """The last occasion to report, and to give back what was kept ready."""
+    for ledger in list(_ALL):
+        with suppress(BudgetError):
+            ledger.run(ledger.ended())
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,226 @@
+"""The books that calls go on with while the shared ones do not answer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from langchain_budget.core.accounts import Row, Spec, parent_of
+from langchain_budget.core.charges import OUTAGE
+from langchain_budget.core.leases import note_of, spent
+from langchain_budget.core.postings import Part, Posting
+from langchain_budget.errors import StoreError, UnknownAccount
+from langchain_budget.leases.lease import LeaseLedger, PurseLedger
+from langchain_budget.leases.purse import Purse, Terms
+from langchain_budget.ledger import Ledger
+from langchain_budget.outages.policy import OnOutage
+from langchain_budget.stores._drive import Talk
+
+MOST_LEASES: Final = 100
+"""Accounts for which a lease is kept ready: more would set too much money aside."""
+
+
+class Place(NamedTuple):
+    """Where a call is charged while the shared books do not answer."""
+
+    ledger: PurseLedger
+    path: str
+
+
+class Spare(ABC):
+    """Books of this process, for outages."""
+
+    @abstractmethod
+    def place(self, path: str) -> Place | None:
+        """Where to charge instead of the account at *path*, if that is possible."""
+
+    @abstractmethod
+    def purses(self) -> Iterable[Purse]:
+        """What is spent from."""
+
+    def stand_by(self, path: str) -> Talk[None]:  # noqa: ARG002
+        """The shared books answer, and the account at *path* is in use."""
+        yield from ()
+
+    @abstractmethod
+    def report(self) -> Talk[bool]:
+        """Book what was spent in the shared books, if anything; raises `StoreError`."""
+
+    def start_anew(self) -> dict[str, int]:
+        """Another outage begins; what was used before it."""
+        return self.used()
+
+    def leave_alone(self, seconds: float, error: StoreError) -> None:  # noqa: B027
+        """The shared books have failed, and are not asked for so long."""
+
+    def give_back(self, path: str) -> Talk[bool]:  # noqa: ARG002
+        """Return the lease that has this account, if it is one that nobody uses."""
+        yield from ()
+        return False
+
+    def paths(self) -> tuple[str, ...]:
+        """The accounts of all leases."""
+        return ()
+
+    @property
+    def owes(self) -> bool:
+        """Whether something was spent, or may yet be, that the shared books want."""
+        return any(purse.tally or purse.busy for purse in self.purses())
+
+    def used(self) -> dict[str, int]:
+        """What was spent and is held."""
+        sums: dict[str, int] = {}
+        for purse in self.purses():
+            for key, seen in purse.balances([purse.path]).items():
+                sums[key.unit] = sums.get(key.unit, 0) + seen.spent + seen.held
+        return sums
+
+
+class _Trusting(Purse):
+    """A purse that takes it on trust that an account exists."""
+
+    def rows(self, paths: Iterable[str]) -> Mapping[str, Row]:
+        asked = tuple(paths)
+        missing = [each for each in asked if each not in super().rows((each,))]
+        if missing:
+            self.write(*(Row(path, 1, Spec()) for path in missing))
+        return super().rows(asked)
+
+
+class Allowance(Spare):
+    """So much may be spent in each outage, whatever the limits say."""
+
+    def __init__(self, shared: Ledger, root: str, policy: OnOutage) -> None:
+        self._shared = shared
+        self._sizes = policy.sizes
+        self._purse = _Trusting(root, policy.sizes, policy.clock)
+        self._ledger = PurseLedger(shared, self._purse)
+        self._unsent: list[Posting] = []
+
+    def place(self, path: str) -> Place | None:
+        """Where to charge instead of the account at *path*."""
+        return Place(self._ledger, path)
+
+    def purses(self) -> Iterable[Purse]:
+        """What is spent from."""
+        return (self._purse,)
+
+    def start_anew(self) -> dict[str, int]:
+        """Calls that began in an earlier outage, and still run, count in this one."""
+        self._ledger.run(self._ledger.sweep())
+        seen = self._purse.balances([self._purse.path])
+        before = {key.unit: balance.spent for key, balance in seen.items()}
+        granted = {unit: self._sizes[unit] + before[unit] for unit in self._sizes}
+        self._purse.fill(granted)
+        return before
+
+    @property
+    def owes(self) -> bool:
+        """Whether something was spent that the shared books do not know."""
+        return bool(self._unsent) or super().owes
+
+    def report(self) -> Talk[bool]:
+        """Each account's charges in one posting, which is sent until it is taken."""
+        self._ledger.run(self._ledger.sweep())
+        yield from self._write(self._purse.tally.take())
+        sent = bool(self._unsent)
+        while self._unsent:
+            receipt = yield self._unsent[0]
+            self._shared.tell_of(receipt)
+            del self._unsent[0]
+        return sent
+
+    def _write(self, parts: tuple[Part, ...]) -> Talk[None]:
+        accounts: dict[str, list[Part]] = {}
+        for part in parts:
+            accounts.setdefault(part.account, []).append(part)
+        try:
+            for account in list(accounts):
+                posting = yield from self._posting(account, accounts[account])
+                self._unsent.append(posting)
+                del accounts[account]
+        finally:
+            left = [part for each in accounts.values() for part in each]
+            self._purse.tally.put_back(tuple(left))
+
+    def _posting(self, account: str, parts: list[Part]) -> Talk[Posting]:
+        try:
+            route = yield from self._shared.route(account)
+        except UnknownAccount:
+            route = yield from self._shared.route(self._purse.path)
+        note = note_of([part._replace(account=route.account) for part in parts])
+        deltas = tuple(spent(route, note.amounts))
+        posting_id = self._shared.new_id()
+        return Posting(posting_id, OUTAGE, route.account, deltas, note=note)
+
+
+class Leases(Spare):
+    """Leases that are kept ready while the shared books answer."""
+
+    def __init__(self, shared: Ledger, policy: OnOutage) -> None:
+        self._shared = shared
+        self._terms = Terms(policy.sizes, policy.ttl_seconds, policy.clock)
+        self._homes: dict[str, str] = {}
+        self._ledgers: dict[str, LeaseLedger] = {}
+
+    def place(self, path: str) -> Place | None:
+        """Where to charge instead of the account at *path*, if it has a lease."""
+        home = self._homes.get(path, path)
+        ledger = self._ledgers.get(home)
+        return Place(ledger, home) if ledger else None
+
+    def purses(self) -> Iterable[Purse]:
+        """What is spent from."""
+        return [ledger.lease for ledger in list(self._ledgers.values())]
+
+    def leave_alone(self, seconds: float, error: StoreError) -> None:
+        """None of the leases asks the shared books meanwhile."""
+        for ledger in list(self._ledgers.values()):
+            ledger.lease.leave_alone(seconds, error)
+
+    def stand_by(self, path: str) -> Talk[None]:
+        """Have a lease of the account, and renew it in time."""
+        home = self._homes.get(path)
+        if home is None:
+            home = yield from self._home(path)
+        ledger = self._ledgers.get(home)
+        if ledger is None and len(self._ledgers) < MOST_LEASES:
+            ledger = LeaseLedger(self._shared, home, self._terms)
+            self._ledgers[home] = ledger
+        if ledger is not None:
+            yield from ledger.lease.keep_up()
+
+    def report(self) -> Talk[bool]:
+        """What leases have spent is reported when they are renewed: do it now."""
+        owing = [each.lease for each in self._ledgers.values() if each.lease.tally]
+        for lease in owing:
+            yield from lease.keep_up(at_once=True)
+        return any(not lease.tally for lease in owing)
+
+    def give_back(self, path: str) -> Talk[bool]:
+        """Return the lease that has this account, if it is one that nobody uses."""
+        for home, ledger in list(self._ledgers.items()):
+            if ledger.lease.contract.path == path and not ledger.lease.busy:
+                del self._ledgers[home]
+                yield from ledger.lease.contract.give_back()
+                return True
+        return False
+
+    def paths(self) -> tuple[str, ...]:
+        """The accounts of all leases."""
+        return tuple(each.lease.contract.path for each in self._ledgers.values())
+
+    def _home(self, path: str) -> Talk[str]:
+        """What is reserved for a step of a graph has no lease; its account has."""
+        row = (yield from self._shared.route(path)).rows[0]
+        home = (parent_of(path) or path) if row.is_passing else path
+        self._homes[path] = home
+        return home
+
+
+def spare_of(shared: Ledger, root: str, policy: OnOutage) -> Spare | None:
+    """The spare books of a policy; one that is closed has none."""
+    if not policy.sizes:
+        return None
+    return Leases(shared, policy) if policy.leases else Allowance(shared, root, policy)
