@@ -67,9 +67,9 @@ def arguments(job: Job, clock: float | None, passed: int | None) -> tuple[Any, .
         *_accounts(posting),
         passed,
         *(posting.during or (None, None)),
-        *_names(job.keys),
-        *_changed(job.work),
-        *_judged(job),
+        _names(job.keys),
+        _changes(job.work),
+        _asked(job),
         _pours(job),
         len(job.work.nets),
         job.tells,
@@ -93,32 +93,36 @@ def _versions(asked: tuple[tuple[str, int], ...]) -> tuple[str, str]:
 
 
 @lru_cache(1024)
-def _names(keys: tuple[CounterKey, ...]) -> tuple[str, str, str]:
+def _names(keys: tuple[CounterKey, ...]) -> str:
     """The same for each call of a route."""
-    accounts, units, windows = zip(*keys, strict=True) if keys else ((), (), ())
-    return _texts(accounts), _texts(units), _texts(windows)
+    return _texts(word for key in keys for word in key)
 
 
-def _changed(work: Work) -> Iterable[str]:
-    """What is granted, held, spent and lent more, and what gets a limit by that."""
-    columns = [*zip(*work.nets, strict=True)][1:6] or [()] * 5
-    return (_integers(column) if any(column) else _NONE for column in columns)
+def _changes(work: Work) -> str:
+    """What is granted, held, spent and lent more, and whether that makes a limit."""
+    return _integers(number for net in work.nets for number in net[1:6])
 
 
-def _judged(job: Job) -> tuple[str, str, str]:
-    """What must be available, what more is granted, and what must have no limit."""
+def _asked(job: Job) -> str:
+    """What must be available, what more is granted, and whether no limit is asked."""
     posting, work, keys = job
-    wanted: list[int | str] = ["NULL"] * len(work.nets) if work.guards else []
+    wanted: dict[CounterKey, int] = {}
     for place, value in sorted(work.guards):  # the most, if there are several
-        wanted[place] = value
+        wanted[work.nets[place][0]] = value
     more: dict[CounterKey, int] = {}
     for delta in posting.deltas:
         if delta.granted > 0:
             for key in delta.counters:
                 more[key] = max(delta.granted, more.get(key, 0))
-    granted = [more.get(key, 0) for key in keys] if more else ()
-    unpriced = [int(key in posting.unpriced) for key in keys if posting.unpriced]
-    return _integers(wanted), _integers(granted), _integers(unpriced)
+    if not (wanted or more or posting.unpriced):
+        return _NONE
+    return _integers(
+        number
+        for key in keys
+        for number in (
+            wanted.get(key, "NULL"), more.get(key, 0), int(key in posting.unpriced)
+        )
+    )
 
 
 def _pours(job: Job) -> str:

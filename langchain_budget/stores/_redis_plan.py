@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -91,9 +91,9 @@ def counter_name(key: CounterKey) -> str:
 def _plan(job: Job) -> str:
     """Sections, and fields in them: the script takes a plan apart by patterns."""
     posting, work, keys = job
-    nets = "".join([_net(net) for net in work.nets])
+    nets = _nets(work.nets)
     if len(keys) > len(work.nets):
-        nets += "".join([_only_read(key) for key in keys[len(work.nets) :]])
+        nets += "".join([f"\t{counter_name(key)}\t" for key in keys[len(work.nets) :]])
     return SECTION.join(
         (
             _about(job),
@@ -129,31 +129,41 @@ def _about(job: Job) -> str:
     return f"post\t{head}\t{_other(posting)}"
 
 
-def _net(net: Net) -> str:
-    """The counter, what is added to what is available; to spent, lent and granted."""
-    key, granted, held, spent, lent, grants, shown = net
-    available = granted - held - spent - lent
-    more = f" {spent} {lent} {granted if grants else ''}" if shown else ""
-    return f"{counter_name(key)}\t{available}{more}\t"
-
-
-def _only_read(key: CounterKey) -> str:
-    return f"{counter_name(key)}\t\t"
+def _nets(nets: Iterable[Net]) -> str:
+    """What is added, to available, spent, lent, granted; and to which counters."""
+    parts, same = [], ()
+    for net in nets:
+        if net[1:] == same:
+            parts.append(f"\f{counter_name(net[0])}")
+            continue
+        key, granted, held, spent, lent, grants, shown = net
+        same = net[1:]
+        available = granted - held - spent - lent
+        more = f" {spent} {lent} {granted if grants else ''}" if shown else ""
+        parts.append(f"\t{available}{more}\t{counter_name(key)}")
+    return f"{''.join(parts)}\t"[1:]
 
 
 def _checks(job: Job) -> str:
-    """What is judged, by the places of counters, which begin with 1."""
+    """What is judged, from one place to another; counters are numbered from 1."""
     posting, work, keys = job
-    if not (posting.unpriced or any(net[5] for net in work.nets)):
-        lines = [f"short {at + 1} {wanted}\t" for at, wanted in work.guards]
-        return "".join(lines)
-    return "".join([_check(check, keys) for check in checks_of(posting)])
+    if posting.unpriced or any(net[5] for net in work.nets):
+        return "".join([_check(check, keys) for check in checks_of(posting)])
+    lines: list[list[int]] = []
+    for at, wanted in work.guards:
+        if lines and lines[-1][1:] == [at, wanted]:
+            lines[-1][1] += 1
+        else:
+            lines.append([at + 1, at + 1, wanted])
+    return "".join(
+        [f"short {first} {last} {wanted}\t" for first, last, wanted in lines]
+    )
 
 
 def _check(check: Check, keys: tuple[CounterKey, ...]) -> str:
     kind, key, number = check
-    bound = LARGEST - number if kind == "many" else number
-    return f"{kind} {keys.index(key) + 1} {bound}\t"
+    place, bound = keys.index(key) + 1, LARGEST - number if kind == "many" else number
+    return f"{kind} {place} {place} {bound}\t"
 
 
 def _pour(pour: Pour, keys: tuple[CounterKey, ...]) -> str:

@@ -7,7 +7,7 @@ from langchain_budget import BudgetPool, calls
 from tests.faults.books import pool_at
 from tests.faults.crew import Crew
 from tests.faults.duties import areserved, reserved, tasks
-from tests.faults.forking import CHILDREN, MANY, prefork
+from tests.faults.forking import CHILDREN, MANY, leave_to_a_child, prefork
 from tests.invariants import assert_quiet
 
 LIMIT = 90
@@ -25,6 +25,16 @@ def test_forked_workers_share_the_pool_of_their_parent(
     assert parent.ends() == 0
     pool = pool_at(shared_url, calls(LIMIT))
     assert pool.balance("calls").spent == calls(LIMIT + 2)
+    assert_quiet(pool.ledger.store)
+
+
+def test_a_parent_that_lets_go_takes_nothing_from_its_child(
+    shared_url: str, crew: Crew
+) -> None:
+    assert crew.hire(leave_to_a_child, shared_url).hear() == "done"
+
+    pool = pool_at(shared_url, calls(3))
+    assert pool.balance("calls").spent == calls(3)
     assert_quiet(pool.ledger.store)
 
 

@@ -176,3 +176,32 @@ def test_an_account_with_a_time_to_live_closes_by_itself(
 
     assert Account(pool.ledger, path).balance().state == "closed"
     assert_quiet(store)
+
+
+async def test_an_estimate_that_comes_after_a_hold_lapsed_is_booked(
+    pool: BudgetPool, store: MemoryStore, clock: StillClock, do: Do
+) -> None:
+    """A block that took longer than its hold lives has spent its money all the same."""
+    reservation = await do(pool.reserve, usd(4), ttl_seconds=60)
+    clock.advance(60)
+    assert pool.balance().held == usd(0)
+
+    await do(reservation.settle)
+
+    assert pool.balance().spent == usd(4)
+    assert_quiet(store)
+
+
+async def test_a_report_replaces_an_estimate_that_came_after_a_hold_lapsed(
+    pool: BudgetPool, store: MemoryStore, clock: StillClock, do: Do
+) -> None:
+    reservation = await do(pool.reserve, usd(4), ttl_seconds=60)
+    clock.advance(60)
+    pool.balance()
+    await do(reservation.settle)
+
+    settle(pool, reservation.hold, 3)
+    settle(pool, reservation.hold, 2, Basis.ESTIMATED)
+
+    assert pool.balance().spent == usd(3)
+    assert_quiet(store)

@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 
 import pytest
+from langchain.agents import create_agent
 
 from langchain_budget import (
     Amount,
     BudgetExceeded,
+    BudgetMiddleware,
     BudgetPool,
     InvalidAmount,
     LimitConflict,
@@ -14,7 +16,7 @@ from langchain_budget import (
     tokens,
     usd,
 )
-from langchain_budget.testing import StillClock
+from langchain_budget.testing import FakeChatModel, StillClock
 from tests.invariants import assert_quiet
 
 HOUR, DAY = 3600.0, 86_400.0

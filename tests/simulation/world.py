@@ -216,7 +216,9 @@ class World:
         self.note("the clock jumps by", seconds, "seconds")
 
     def _pick(self) -> Task:
-        at = self.rng.randrange(len(self.ready))
+        """Any task; more often than not the one that has just had its turn."""
+        last = len(self.ready) - 1
+        at = last if self.rng.randrange(3) else self.rng.randint(0, last)
         self.ready[at], self.ready[-1] = self.ready[-1], self.ready[at]
         return self.ready.pop()
 

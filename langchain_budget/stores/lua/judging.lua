@@ -20,14 +20,16 @@ end
 local width = telling == '1' and 4 or 2
 local names, by_available, by_more = {}, {}, {}
 local count = 0
-for name, available_by, more in nets:gmatch('([^\t]*)\t(%S*)([^\t]*)\t') do
-  count = count + 1
-  names[count], by_available[count] = name, available_by
-  if more ~= '' then by_more[count] = more end
-  local at = first + width * (count - 1)
-  fields[at + 1], fields[at + 2] = name .. 'g', name .. 'a'
-  if width == 4 then
-    fields[at + 3], fields[at + 4] = name .. 's', name .. 'l'
+for available_by, more, chain in nets:gmatch('(%S*)([^\t]*)\t([^\t]*)\t') do
+  for name in chain:gmatch('[^\f]+') do
+    count = count + 1
+    names[count], by_available[count] = name, available_by
+    if more ~= '' then by_more[count] = more end
+    local at = first + width * (count - 1)
+    fields[at + 1], fields[at + 2] = name .. 'g', name .. 'a'
+    if width == 4 then
+      fields[at + 3], fields[at + 4] = name .. 's', name .. 'l'
+    end
   end
 end
 
@@ -71,20 +73,21 @@ local function refuse()
     end
   end
   local nth = 0
-  for kind, place, bound in checks:gmatch('(%l+) (%d+) (%-?%d+)\t') do
-    local i = tonumber(place)
-    local no = granted[i]
-    if kind == 'short' then
-      no = no and less(available[i], bound)
-    elseif kind == 'many' then
-      no = less(bound, no or '0')
+  for kind, from, till, bound in checks:gmatch('(%l+) (%d+) (%d+) (%-?%d+)\t') do
+    for i = from, till do
+      local no = granted[i]
+      if kind == 'short' then
+        no = no and less(available[i], bound)
+      elseif kind == 'many' then
+        no = less(bound, no or '0')
+      end
+      if no then
+        local spent, lent = unpack(call('HMGET', LEDGER, names[i] .. 's', names[i] .. 'l'))
+        local balance = {nth, granted[i] or '-', available[i], spent or '0', lent or '0'}
+        return 'balance ' .. table.concat(balance, ' ')
+      end
+      nth = nth + 1
     end
-    if no then
-      local spent, lent = unpack(call('HMGET', LEDGER, names[i] .. 's', names[i] .. 'l'))
-      local balance = {nth, granted[i] or '-', available[i], spent or '0', lent or '0'}
-      return 'balance ' .. table.concat(balance, ' ')
-    end
-    nth = nth + 1
   end
 end
 

@@ -105,19 +105,12 @@ CREATE FUNCTION budget_post(
   passed bigint,
   since double precision,
   until double precision,
-  -- Counters. The first *moving* of them change; the others are only looked at.
-  accounts text,
-  units text,
-  windows text,
-  grants text,
-  holds text,
-  spends text,
-  loans text,
-  limits text,
-  -- So much must be available, so much more can be counted, there is no limit.
-  wanted text,
-  more text,
-  unpriced text,
+  -- Counters, each by account, unit and window. The first *moving* of them change: by
+  -- what is granted, held, spent and lent, and whether that makes a limit.
+  names text[],
+  changes bigint[],
+  -- For each: what must be available, what more is granted, whether no limit is asked.
+  asked bigint[],
   -- Places of a slice and of those who pay for its overrun.
   pours text,
   moving integer,
@@ -150,6 +143,8 @@ DECLARE
   pour text;
   tids tid[];
   places integer[];
+  which integer;
+  moved integer;
   over bigint;
 BEGIN
   -- Each statement from here on sees all that was done under this lock before.
@@ -217,82 +212,86 @@ BEGIN
   END IF;
 
   outcome := 'money';
-  IF NOT unseen AND accounts <> '{}' THEN
+  IF NOT unseen AND names <> '{}' THEN
     LOOP
       SELECT
           array_agg(c.tid),
-          array_agg(ARRAY[c.granted, c.held, c.spent, c.lent]),
+          array_agg(ARRAY[c.granted, c.held, c.spent, c.lent]) FILTER (WHERE told),
           bool_or(c.tid IS NULL),
           bool_or(
-            c.granted::numeric - c.held - c.spent - c.lent < c.wanted
-            OR coalesce(c.granted, 0)::numeric + c.more > 4611686018427387904
-            OR c.unpriced > 0 AND c.granted IS NOT NULL
+            c.granted::numeric - c.held - c.spent - c.lent < asked[3 * c.place - 2]
+            OR coalesce(c.granted, 0)::numeric + asked[3 * c.place - 1]
+              > 4611686018427387904
+            OR asked[3 * c.place] > 0 AND c.granted IS NOT NULL
           )
         INTO tids, balances, missing, refused
         FROM (
           SELECT
-            w.wanted, w.more, w.unpriced, f.ctid AS tid,
-            CASE WHEN f.ctid IS NULL
-              THEN budget_ceiling(in_book, w.account, w.unit, w."window")
+            w.place, f.tid,
+            CASE WHEN f.tid IS NULL
+              THEN budget_ceiling(
+                in_book, names[3 * w.place - 2],
+                names[3 * w.place - 1], names[3 * w.place]
+              )
               ELSE f.granted
             END AS granted,
             coalesce(f.held, 0) AS held,
             coalesce(f.spent, 0) AS spent,
             coalesce(f.lent, 0) AS lent
-          FROM unnest(
-            accounts::text[], units::text[], windows::text[],
-            wanted::bigint[], more::bigint[], unpriced::bigint[]
-          )
-            WITH ORDINALITY
-            AS w (account, unit, "window", wanted, more, unpriced, place)
+          FROM generate_series(1, cardinality(names) / 3)
+            WITH ORDINALITY AS w (number, place)
           LEFT JOIN LATERAL (
-            SELECT b.ctid, b.* FROM budget_counters b
-            WHERE b.book = in_book AND b.account = w.account
-              AND b.unit = w.unit AND b."window" = w."window"
+            SELECT b.ctid AS tid, b.* FROM budget_counters b
+            WHERE b.book = in_book AND b.account = names[3 * w.place - 2]
+              AND b.unit = names[3 * w.place - 1] AND b."window" = names[3 * w.place]
             OFFSET 0
           ) AS f ON true
           ORDER BY w.place
         ) AS c;
-      IF refused THEN
+      IF refused AND told THEN
         RETURN;
       END IF;
-      EXIT WHEN NOT missing;
+      EXIT WHEN NOT (missing OR refused);
+      IF refused THEN told := true; CONTINUE; END IF;
       INSERT INTO budget_counters (book, account, unit, "window", granted)
-        SELECT in_book, w.account, w.unit, w."window",
-          budget_ceiling(in_book, w.account, w.unit, w."window")
-        FROM unnest(accounts::text[], units::text[], windows::text[]) AS w (account, unit, "window")
+        SELECT in_book, names[3 * place - 2], names[3 * place - 1], names[3 * place],
+          budget_ceiling(
+            in_book, names[3 * place - 2], names[3 * place - 1], names[3 * place]
+          )
+        FROM generate_series(1, cardinality(names) / 3) AS place
         ON CONFLICT DO NOTHING;
     END LOOP;
     UPDATE budget_counters c SET
         granted = CASE
-          WHEN w.limits > 0 THEN coalesce(c.granted, 0) + coalesce(w.granted, 0)
+          WHEN changes[5 * w.place] > 0
+          THEN coalesce(c.granted, 0) + changes[5 * w.place - 4]
           ELSE c.granted
         END,
-        held = c.held + coalesce(w.held, 0),
-        spent = c.spent + coalesce(w.spent, 0),
-        lent = c.lent + coalesce(w.lent, 0)
-      FROM unnest(
-        tids[:moving], grants::bigint[], holds::bigint[], spends::bigint[],
-        loans::bigint[], limits::bigint[]
-      )
-        AS w (tid, granted, held, spent, lent, limits)
+        held = c.held + changes[5 * w.place - 3],
+        spent = c.spent + changes[5 * w.place - 2],
+        lent = c.lent + changes[5 * w.place - 1]
+      FROM unnest(tids[:moving]) WITH ORDINALITY AS w (tid, place)
       WHERE c.ctid = w.tid;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    IF moved <> moving THEN
+      RAISE serialization_failure USING MESSAGE = 'budget_counters were changed by others';
+    END IF;
     FOREACH pour IN ARRAY pours::text[] LOOP
       places := pour::integer[];
+      which := places[1];
       SELECT greatest(c.held + c.spent + c.lent - c.granted, 0) INTO over
         FROM budget_counters c
-        WHERE c.book = in_book AND c.account = (accounts::text[])[places[1]]
-          AND c.unit = (units::text[])[places[1]] AND c."window" = (windows::text[])[places[1]];
-      over := coalesce(over, 0);
+        WHERE c.book = in_book AND c.account = names[3 * which - 2]
+          AND c.unit = names[3 * which - 1] AND c."window" = names[3 * which];
       spilled := spilled || over;
-      IF over > 0 THEN
+      FOREACH which IN ARRAY places LOOP
+        EXIT WHEN over = 0;
         UPDATE budget_counters c SET
-            granted = c.granted + CASE w.at WHEN 1 THEN over ELSE 0 END,
-            lent = c.lent + CASE w.at WHEN 1 THEN 0 ELSE over END
-          FROM unnest(places) WITH ORDINALITY AS w (place, at)
-          WHERE c.book = in_book AND c.account = (accounts::text[])[w.place]
-            AND c.unit = (units::text[])[w.place] AND c."window" = (windows::text[])[w.place];
-      END IF;
+            granted = c.granted + CASE which WHEN places[1] THEN over ELSE 0 END,
+            lent = c.lent + CASE which WHEN places[1] THEN 0 ELSE over END
+          WHERE c.book = in_book AND c.account = names[3 * which - 2]
+            AND c.unit = names[3 * which - 1] AND c."window" = names[3 * which];
+      END LOOP;
     END LOOP;
   END IF;
 
@@ -304,7 +303,7 @@ BEGIN
   INSERT INTO budget_journal VALUES (
     in_book, entry, now, posting_kind, posting_id, for_account, hold_id, unseen,
     CASE doing WHEN '' THEN content ELSE '' END,
-    CASE WHEN doing = '' AND told THEN balances END, spilled, entry_body
+    CASE doing WHEN '' THEN balances END, spilled, entry_body
   );
   IF doing = 'open' OR unseen THEN
     INSERT INTO budget_holds VALUES (
@@ -333,9 +332,6 @@ BEGIN
         jsonb_each_text(r -> 5) AS lifelong
       WHERE lifelong.key NOT LIKE '%@%'
       ON CONFLICT DO NOTHING;
-  END IF;
-  IF NOT told THEN
-    balances := NULL;
   END IF;
 END
 $post$;
