@@ -198,7 +198,7 @@ def supersede(hold: Hold, charge: Charge, route: Route) -> Posting:
     doubt = dict(unconfirmed(hold, charge))
     if hold.basis is _ESTIMATED:
         doubt = {unit: -gap for unit, gap in beyond(hold, hold.charged).items()}
-    before = frozenset({(hold.status, hold.basis)})
+    before = SUPERSEDABLE & {(hold.status, hold.basis)}
     return Posting(
         f"{hold.id}:supersede",
         "supersede",

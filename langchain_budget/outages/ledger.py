@@ -5,11 +5,10 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import threading
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final, NoReturn, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from langchain_budget.core.accounts import Row
 from langchain_budget.core.amounts import Amount
@@ -29,12 +28,12 @@ from langchain_budget.errors import (
 from langchain_budget.ledger import Ledger
 from langchain_budget.outages.policy import OnOutage
 from langchain_budget.outages.spare import Spare, spare_of
+from langchain_budget.outages.watch import Silence, Watch
 from langchain_budget.pricing.prices import PriceBook
 from langchain_budget.reports.outage import OutageStatus
 from langchain_budget.stores._drive import Ask, Talk, adrive, drive
 from langchain_budget.stores._tables import Recent
 from langchain_budget.stores.base import Store
-from langchain_budget.stores.memory import MemoryStore
 
 _Result = TypeVar("_Result")
 _log = logging.getLogger("langchain_budget")
@@ -65,38 +64,30 @@ class OutageLedger(Ledger):
     ) -> None:
         super().__init__(store, new_id, prices)
         self._root, self._policy = root, policy
-        self._lock = threading.Lock()
-        self._wall = MemoryStore().now
         self._names: dict[str, tuple[str, ...]] = {}
         self.start_anew()
         _ALL.add(self)
 
     def start_anew(self) -> None:
         """Nothing was spent without the store, as far as this process is concerned."""
+        self._watch = Watch(self._policy)
         self._spare = spare_of(self, self._root, self._policy)
         self._holds: Recent[Ledger] = Recent()
         """Who admitted what in an outage, by the ids of the holds."""
-        self._down = False
-        self._since: float | None = None
-        self._error: StoreError = StoreError()
-        self._retry_at = self._policy.clock()
-        self._calls = 0
-        self._used_before: Mapping[str, int] = {}
-        self._wrote = True
-        """Whether the store has taken anything since the last outage began."""
 
     @property
     def outage(self) -> OutageStatus | None:
         """How this process treats calls while its store does not answer."""
-        if self._since is None and self._spare is None:
+        watch = self._watch
+        if watch.since is None and self._spare is None:
             return None
         return OutageStatus(
             policy=str(self._policy),
-            down=self._down,
-            since=self._since,
-            calls=self._calls,
+            down=watch.down,
+            since=watch.since,
+            calls=watch.calls,
             used=tuple(Amount(*each) for each in self._used().items() if each[1]),
-            error=str(self._error),
+            error=str(watch.error),
         )
 
     def run(self, talk: Talk[_Result]) -> _Result:
@@ -126,7 +117,7 @@ class OutageLedger(Ledger):
         except StoreUnavailable as refusal:
             self._fell(refusal.__cause__)
             return self._reserved_without(path, order, refusal)
-        if self._down or self._spare:
+        if self._watch.down or self._spare:
             yield from self._answered(path)
         return hold
 
@@ -135,7 +126,7 @@ class OutageLedger(Ledger):
         spare = self._holds.get(hold.id)
         if spare is None:
             closed = yield from super().settle(hold, charge)
-            if self._down or not self._wrote:
+            if self._watch.down:
                 yield from self._answered(hold.account)
             return closed
         marked = charge._replace(labels={**charge.labels, "outage": "yes"})
@@ -213,15 +204,15 @@ class OutageLedger(Ledger):
         try:
             hold = place.ledger.run(place.ledger.reserve(place.path, marked))
         except BudgetExceeded as short:
-            why = f"{self._error}; without it this is left: {short.available}"
+            why = f"{self._watch.error}; without it this is left: {short.available}"
             raise StoreUnavailable(Refusal(Kind.STORE, path, detail=why)) from short
         self._holds.keep(hold.id, place.ledger)
-        self._calls += 1
+        self._watch.admitted()
         return hold
 
     def _begun(self, talk: Talk[_Result]) -> Talk[_Result]:
         """The same after what must come first."""
-        if self._spare is not None and (self._down or self._spare.owes):
+        if self._spare is not None and (self._watch.down or self._spare.owes):
             return self._resumed(talk)
         return self._tidied(talk) if self.late else talk
 
@@ -241,21 +232,22 @@ class OutageLedger(Ledger):
     def _answers(self) -> Talk[bool]:
         """Whether the store answers; one question is enough to wait for."""
         try:
-            if self._down:
+            if self._watch.down:
                 yield Ask("now")
                 self._rose()
             yield from self._report()
         except StoreError as error:
             self._fell(error)
-        return not self._down
+        return not self._watch.down
 
     def _report(self) -> Talk[None]:
-        if self._spare is not None and self._spare.owes:
-            self._wrote = (yield from self._spare.report()) or self._wrote
+        owes = self._spare is not None and self._spare.owes
+        if self._spare is not None and owes and (yield from self._spare.report()):
+            self._watch.wrote()
 
     def _answered(self, path: str) -> Talk[None]:
         """The store has taken something: so it will take what it does not know yet."""
-        self._wrote = True
+        self._watch.wrote()
         self._rose()
         if self._spare is not None:
             try:
@@ -265,29 +257,17 @@ class OutageLedger(Ledger):
                 self._fell(error)
 
     def _is_left_alone(self) -> bool:
-        """Whether the store is not to be asked; one caller at a time tries again."""
-        if not self._down or self._spare is None:
-            return False
-        now = self._policy.clock()
-        if now < self._retry_at:
-            return True
-        self._retry_at = now + self._policy.retry_seconds
-        return False
+        return self._spare is not None and self._watch.is_left_alone()
 
     def _fell(self, error: object) -> None:
         """The store did not answer."""
         if isinstance(error, StoreLeftAlone) or not isinstance(error, StoreError):
             return
-        seconds = self._policy.retry_seconds
-        with self._lock:
-            began, self._down = not self._down, True
-            anew, self._wrote = began and self._wrote, self._wrote and not began
-            self._error, self._retry_at = error, self._policy.clock() + seconds
-            if anew:
-                self._since, self._calls = self._wall(), 0
-                self._used_before = self._spare.start_anew() if self._spare else {}
+        began, anew = self._watch.fell(error)
         if self._spare is not None:
-            self._spare.leave_alone(seconds, error)
+            self._spare.leave_alone(self._policy.retry_seconds, error)
+            if anew:
+                self._watch.before = self._spare.start_anew()
         if began:
             policy = str(self._policy)
             event = OutageBegan(account=self._root, policy=policy, error=str(error))
@@ -295,41 +275,23 @@ class OutageLedger(Ledger):
 
     def _rose(self) -> None:
         """The store answers."""
-        with self._lock:
-            ended, self._down = self._down, False
-        if ended:
+        if self._watch.rose():
             self.forget()
             event = OutageEnded(
                 account=self._root,
                 policy=str(self._policy),
-                calls=self._calls,
+                calls=self._watch.calls,
                 amounts=self._used(),
             )
             self.listeners.tell([event])
 
     def _used(self) -> dict[str, int]:
         """What the calls of the last outage have used and hold."""
-        used = self._spare.used() if self._spare else {}
-        return {unit: used[unit] - self._used_before.get(unit, 0) for unit in used}
+        used, before = self._spare.used() if self._spare else {}, self._watch.before
+        return {unit: used[unit] - before.get(unit, 0) for unit in used}
 
     def _silence(self) -> Store:
-        return cast("Store", _Silence(self._error))
-
-
-class _Silence:
-    """Stands for a store that is left alone."""
-
-    def __init__(self, error: StoreError) -> None:
-        self._error = error
-
-    def __getattr__(self, name: str) -> Any:
-        return self._adeny if name.startswith("a") else self._deny
-
-    def _deny(self, *_: object) -> NoReturn:
-        raise StoreLeftAlone(str(self._error)) from self._error
-
-    async def _adeny(self, *_: object) -> NoReturn:
-        self._deny()
+        return cast("Store", Silence(self._watch.error))
 
 
 _ALL: weakref.WeakSet[OutageLedger] = weakref.WeakSet()

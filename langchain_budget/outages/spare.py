@@ -82,9 +82,10 @@ class _Trusting(Purse):
 
     def rows(self, paths: Iterable[str]) -> Mapping[str, Row]:
         asked = tuple(paths)
-        missing = [each for each in asked if each not in super().rows((each,))]
+        known = super().rows(asked)
+        missing = [Row(path, 1, Spec()) for path in asked if path not in known]
         if missing:
-            self.write(*(Row(path, 1, Spec()) for path in missing))
+            self.write(*missing)
         return super().rows(asked)
 
 

@@ -134,7 +134,8 @@ class Fold:
             if hold not in self._guessed:
                 words = f"hold {hold} was corrected again, or was never a guess"
                 self._find("I5", entry, (0, 1), words)
-            self._guessed.discard(hold)
+            if entry.note.basis.is_final:
+                self._guessed.discard(hold)
 
     def _end(self, entry: Entry) -> None:
         hold = entry.hold

@@ -58,6 +58,8 @@ class Weather(NamedTuple):
     """How seldom the world does these things, in steps; never, if not named."""
     ticks: int = 10
     """How many thousandths of a second a step takes at most."""
+    patience: int = 400
+    """How many steps a process waits at most for an answer before it sends again."""
 
 
 JUMPS: Final = {"forwards": 800, "backwards": 900}
@@ -67,7 +69,7 @@ WEATHERS: Final = (
     Weather("fair", FINE, JUMPS),
     Weather("rough", FINE | BAD, FAULTS),
     Weather("deadly", FINE | BAD, FAULTS | {"crash": 300}),
-    Weather("hasty", FINE | {Fate.AGAIN: 60, Fate.TWICE: 30}, FAULTS, 200),
+    Weather("hasty", FINE | {Fate.AGAIN: 60, Fate.TWICE: 30}, FAULTS, 200, 3000),
     Weather("lossy", FINE | {fate: 3 * odds for fate, odds in BAD.items()}, FAULTS),
 )
 

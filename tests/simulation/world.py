@@ -39,8 +39,6 @@ DIARY: Final = 30
 LONGEST: Final = 400
 """How many characters of one step are told."""
 SHORT: Final = (Kind.EXHAUSTED, Kind.CONTENDED)
-PATIENCE: Final = 600
-"""How many steps a process waits at most for an answer before it sends again."""
 PROCESSES: Final = 6
 
 
@@ -236,7 +234,7 @@ class World:
             task.reply = reply
             self.ready.append(task)
         elif fate is Fate.AGAIN:
-            self._sleep(task, self.rng.randrange(1, PATIENCE))
+            self._sleep(task, self.rng.randrange(1, self.weather.patience))
         else:
             self._resume(task, reply)
 

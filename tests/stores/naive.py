@@ -113,7 +113,8 @@ class Naive:
         reported = amount is not None or tokens > 0
         if hold.status == "released":
             raise No
-        if hold.status != "open" and (hold.reported or not reported):
+        nothing_yet = hold.status == "expired" and not hold.started
+        if hold.status != "open" and (hold.reported or not (reported or nothing_yet)):
             return
         charge = hold.amount if amount is None else amount
         self._charge(hold, charge, "settled")

@@ -73,8 +73,8 @@ local function refuse()
     end
   end
   local nth = 0
-  for kind, from, till, bound in checks:gmatch('(%l+) (%d+) (%d+) (%-?%d+)\t') do
-    for i = from, till do
+  for kind, low, high, bound in checks:gmatch('(%l+) (%d+) (%d+) (%-?%d+)\t') do
+    for i = tonumber(low), tonumber(high) do
       local no = granted[i]
       if kind == 'short' then
         no = no and less(available[i], bound)

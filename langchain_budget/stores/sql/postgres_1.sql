@@ -250,9 +250,11 @@ BEGIN
         ) AS c;
       IF refused AND told THEN
         RETURN;
+      ELSIF refused THEN
+        told := true;
+        CONTINUE;
       END IF;
-      EXIT WHEN NOT (missing OR refused);
-      IF refused THEN told := true; CONTINUE; END IF;
+      EXIT WHEN NOT missing;
       INSERT INTO budget_counters (book, account, unit, "window", granted)
         SELECT in_book, names[3 * place - 2], names[3 * place - 1], names[3 * place],
           budget_ceiling(

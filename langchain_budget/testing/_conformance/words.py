@@ -12,6 +12,7 @@ from langchain_budget.core.accounts import Row, Spec
 from langchain_budget.core.amounts import USD
 from langchain_budget.core.postings import (
     Basis,
+    CloseHold,
     CounterKey,
     Delta,
     Hold,
@@ -81,7 +82,11 @@ def expire(hold: Hold) -> Posting:
 
 
 def supersede(hold: Hold, value: int, basis: Basis = Basis.REPORTED) -> Posting:
-    return rules.supersede(hold, _charge(hold, value, basis), _NOWHERE)
+    """Replace any charge that was not final, whatever *hold* is believed to be."""
+    posting = rules.supersede(hold, _charge(hold, value, basis), _NOWHERE)
+    assert isinstance(posting.hold, CloseHold)
+    asked = posting.hold._replace(before=rules.SUPERSEDABLE)
+    return posting._replace(hold=asked)
 
 
 def _charge(hold: Hold, value: int, basis: Basis) -> Charge:
