@@ -1,89 +1,43 @@
-"""The talks that reserve, settle and release."""
+"""The talks that settle and release, and the drivers of all."""
 
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable
 from functools import partial
-from typing import Final, NamedTuple, TypeVar
+from typing import TypeVar
 
+from langchain_budget.admission import Admission, Closing
 from langchain_budget.core import rules
 from langchain_budget.core.events import (
-    Refused,
     Released,
-    Reserved,
     Settled,
     SettleDeferred,
-    WouldRefuse,
 )
-from langchain_budget.core.judge import judge
 from langchain_budget.core.postings import (
-    NOTHING,
-    Balance,
     Hold,
     Kind,
-    Posting,
     Receipt,
     Refusal,
-    Status,
 )
 from langchain_budget.core.routes import Route
 from langchain_budget.core.rules import (
     HOLD_TTL_SECONDS,
-    MAY_FREE,
-    OVERLOOKED,
     Charge,
-    Order,
 )
 from langchain_budget.errors import (
     HoldNotOpen,
     StoreError,
-    StoreLeftAlone,
-    refused,
-    unavailable,
 )
-from langchain_budget.pricing.prices import PriceBook
-from langchain_budget.stores._drive import Ask, Talk, adrive, drive
-from langchain_budget.stores.base import Store
-from langchain_budget.upkeep import Upkeep
+from langchain_budget.stores._drive import Talk, adrive, drive
 
-TRIES: Final = 8
-"""How often a posting is built anew because an account changed meanwhile."""
+__all__ = ["Closing", "Ledger"]
 
 _log = logging.getLogger("langchain_budget")
 _Result = TypeVar("_Result")
 
 
-class Closing(NamedTuple):
-    """A hold to close when there is time; a charge of `None` releases it."""
-
-    hold: Hold
-    charge: Charge | None
-
-
-class _Attempt:
-    """What was done so far to get a reserve admitted."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.swept = False
-        self.borrowed: dict[str, int] = {}
-
-    def borrow(self, unit: str, short: int) -> None:
-        """So much more is lacking."""
-        self.borrowed[unit] = self.borrowed.get(unit, 0) + short
-
-
-class Ledger(Upkeep):
+class Ledger(Admission):
     """Books on which money is reserved before a call and settled after it."""
-
-    def __init__(
-        self, store: Store, new_id: Callable[[], str], prices: PriceBook
-    ) -> None:
-        super().__init__(store, new_id, prices)
-        self.late: deque[Closing] = deque()
-        """Left by finalisers, and by settles that the store could not take."""
 
     def run(self, talk: Talk[_Result]) -> _Result:
         """Have *talk* with the store, waiting for its answers."""
@@ -92,31 +46,6 @@ class Ledger(Upkeep):
     async def arun(self, talk: Talk[_Result]) -> _Result:
         """Have *talk* with the store, awaiting its answers."""
         return await adrive(self._tidied(talk) if self.late else talk, self.store)
-
-    def reserve(self, path: str, order: Order) -> Talk[Hold]:
-        """
-        Set money aside on every account up to the root, or on none.
-
-        Raises:
-            BudgetRefused: Nothing was set aside; the error says why.
-        """
-        try:
-            route = self._routes.get(path) or (yield from self.route(path))
-            now = (yield from self.now()) if route.timed else 0.0
-            posting = rules.reserve(route, self.new_id(), order, NOTHING, now)
-            answer = yield from self._sent(posting)
-            if type(answer) is Refusal:
-                posting, answer = yield from self._insist(posting, order, answer)
-        except StoreError as error:
-            raise unavailable(path, error) from error
-        if isinstance(answer, Refusal):
-            raise self._refused(answer, path, order)
-        hold = answer.hold or rules.opened(posting)
-        if hold.status is not Status.OPEN:
-            raise HoldNotOpen(hold.id, hold.status)
-        if self.listeners:
-            self.tell_of(answer, _reserved(hold, answer.seq))
-        return hold
 
     def settle(self, hold: Hold, charge: Charge) -> Talk[Hold]:
         """
@@ -136,6 +65,7 @@ class Ledger(Upkeep):
             answer = yield from self._supersede(answer, charge)
             route = yield from self.route(path)
         if isinstance(answer, Hold):
+            yield from self._drain_again(route)
             return answer
         if route.draining:
             yield from self.drain_all(route)
@@ -149,6 +79,7 @@ class Ledger(Upkeep):
             hold, lambda route: rules.release(hold, route)
         )
         if isinstance(answer, Refusal):
+            yield from self._drain_again(route)
             return answer.hold or hold
         yield from self.drain_all(route)
         event = Released(
@@ -180,107 +111,15 @@ class Ledger(Upkeep):
             raise
         return None
 
-    def judged(self, path: str, order: Order) -> Talk[Refusal | None]:
-        """What a reserve would say now, without reserving."""
-        try:
-            return (yield from self._judged(path, order))
-        except StoreError as error:
-            return unavailable(path, error).refusal
+    def _drain_again(self, route: Route) -> Talk[None]:
+        """
+        Whoever closed the hold may have been cut off before it emptied its slices.
 
-    def _judged(self, path: str, order: Order) -> Talk[Refusal | None]:
-        yield from self.sweep()
-        self._routes.pop(path, None)
-        route = yield from self.route(path)
-        rows = {row.path: row for row in route.rows}
-        balances = yield Ask("outlook", (tuple(rows),))
-        now = (yield from self.now()) if route.timed else 0.0
-        posting = rules.reserve(route, "", order, NOTHING, now)
-        return judge(
-            posting,
-            rows,
-            lambda key: (
-                balances.get(key) or Balance(rows[key.account].ceiling(key.limit))
-            ),
-        )
-
-    def _sent(self, posting: Posting) -> Talk[Receipt | Refusal]:
-        """Ask for a hold; cut off before it answered, the store may have taken it."""
-        try:
-            answer: Receipt | Refusal = yield posting
-        except StoreLeftAlone:
-            raise
-        except BaseException:
-            self.late.append(Closing(rules.opened(posting), None))
-            raise
-        return answer
-
-    def _insist(
-        self, posting: Posting, order: Order, answer: Receipt | Refusal
-    ) -> Talk[tuple[Posting, Receipt | Refusal]]:
-        """Try again where it helps: accounts changed, holds are overdue, or borrow."""
-        attempt = _Attempt(posting.account)
-        for _ in range(TRIES):
-            if not isinstance(answer, Refusal):
-                return posting, answer
-            if not (yield from self._mend(attempt, answer)):
-                break
-            route = yield from self.route(attempt.path)
-            now = (yield from self.now()) if route.timed else 0.0
-            borrowed = attempt.borrowed
-            posting = rules.reserve(route, self.new_id(), order, borrowed, now)
-            answer = yield from self._sent(posting)
-        if isinstance(answer, Refusal):
-            return (yield from self._watch(posting, order, answer))
-        return posting, answer
-
-    def _mend(self, attempt: _Attempt, refusal: Refusal) -> Talk[bool]:
-        """Do what may help against *refusal*; whether to try again."""
-        short = rules.shortfall((yield from self.route(attempt.path)), refusal)
-        if refusal.kind is Kind.STALE:
+        So may we, if this is the second time that we say so.
+        """
+        if route.closing:
             self.forget()
-        elif refusal.kind is Kind.OUTSIDE:
-            self.hours.set(float(refusal.detail))
-        elif short:
-            attempt.borrow(refusal.unit, short)
-        elif attempt.swept or refusal.kind not in MAY_FREE:
-            return False
-        else:
-            # Whatever was overdue, somebody else may have given it back by now.
-            yield from self.sweep()
-            attempt.swept, attempt.borrowed = True, {}
-        return True
-
-    def _watch(
-        self, posting: Posting, order: Order, refusal: Refusal
-    ) -> Talk[tuple[Posting, Receipt | Refusal]]:
-        """Book what an account refuses that only observes, and say so."""
-        route = yield from self.route(posting.account)
-        if refusal.account not in route.observed or refusal.kind not in OVERLOOKED:
-            return posting, refusal
-        now = (yield from self.now()) if route.timed else 0.0
-        posting = rules.watch(posting, route, order, now)
-        answer = yield from self._sent(posting)
-        if isinstance(answer, Receipt):
-            self._announce(WouldRefuse, refusal, posting.account, order)
-        return posting, answer
-
-    def _refused(self, refusal: Refusal, path: str, order: Order) -> Exception:
-        if refusal.kind is Kind.UNPRICED:
-            refusal = refusal._replace(detail=order.labels.get("model", ""))
-        self._announce(Refused, refusal, path, order)
-        return refused(refusal)
-
-    def _announce(
-        self, what: type[Refused], refusal: Refusal, path: str, order: Order
-    ) -> None:
-        if self.listeners:
-            event = what(
-                account=refusal.account,
-                refusal=refusal,
-                wanted_by=path,
-                labels=order.labels,
-            )
-            self.listeners.tell([event])
+            yield from self.drain_all((yield from self.route(route.account)))
 
     def _supersede(self, refusal: Refusal, charge: Charge) -> Talk[Receipt | Hold]:
         """What a settle does to a hold that was closed before it came."""
@@ -323,16 +162,6 @@ class Ledger(Upkeep):
             yield from self.close(closing)
             if self.late and self.late[-1] is closing:
                 return
-
-
-def _reserved(hold: Hold, seq: int) -> Reserved:
-    return Reserved(
-        account=hold.account,
-        seq=seq,
-        hold=hold.id,
-        amounts=hold.amounts,
-        labels=hold.labels,
-    )
 
 
 def _settled(hold: Hold, charge: Charge, seq: int) -> Settled:

@@ -17,7 +17,7 @@ from langchain_budget.journal_import import load
 from langchain_budget.ledger import Ledger
 from langchain_budget.listeners import Listener
 from langchain_budget.outages.ledger import OutageLedger
-from langchain_budget.outages.policy import OnOutage
+from langchain_budget.outages.policy import CLOSED, OnOutage
 from langchain_budget.pricing.catalog import GenaiPrices
 from langchain_budget.pricing.prices import PriceBook, first_price
 from langchain_budget.stores._open import open_store
@@ -44,7 +44,7 @@ class BudgetPool(Account):
 
     Raises:
         LimitConflict: The store has a pool of that name with other limits.
-        InvalidName, InvalidAmount: The arguments make no sense.
+        InvalidName, InvalidAmount, InvalidLease: The arguments make no sense.
 
     >>> from langchain_budget import BudgetPool, usd
     >>> pool = BudgetPool("acme", usd(10))
@@ -64,8 +64,10 @@ class BudgetPool(Account):
         on_outage: OnOutage | None = None,
     ) -> None:
         path, spec = check_name(name), spec_of(limits, marks=warn_at)
+        policy = on_outage or CLOSED
+        policy.check(path, dict(spec.limits))
         opened = open_store(store, book=path)
-        super().__init__(_ledger(opened, prices, path, on_outage), path)
+        super().__init__(_ledger(opened, prices, path, policy), path)
         self.ledger.expected_output = tokens(expected_output).value
         self.ledger.run(tree.open_account(self.ledger, path, spec))
 
@@ -149,9 +151,9 @@ def _ledger(
     store: Store,
     prices: PriceBook | None,
     root: str,
-    on_outage: OnOutage | None = None,
+    on_outage: OnOutage = CLOSED,
 ) -> Ledger:
     book = first_price(*([prices] if prices else []), GenaiPrices())
     if type(store) is MemoryStore:
         return Ledger(store, new_id, book)  # it is where the program is
-    return OutageLedger(store, new_id, book, root, on_outage or OnOutage.closed())
+    return OutageLedger(store, new_id, book, root, on_outage)

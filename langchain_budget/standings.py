@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from langchain_budget.core.accounts import SEPARATOR, Row
-from langchain_budget.core.amounts import USD, Amount, vector, window_in
+from langchain_budget.core.amounts import USD, Amount, vector
+from langchain_budget.core.limits import window_in
 from langchain_budget.core.postings import Balance, CounterKey, Hold, Kind, Refusal
 from langchain_budget.core.routes import Route
 from langchain_budget.core.rules import MAY_FREE, Order

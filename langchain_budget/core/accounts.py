@@ -10,12 +10,11 @@ from langchain_budget.core.amounts import (
     Amount,
     Limit,
     Vector,
-    limits,
     show,
-    show_limit,
     vector,
 )
 from langchain_budget.core.faults import InexactAmount, InvalidAmount, InvalidName
+from langchain_budget.core.limits import limits, show_limit
 
 SEPARATOR: Final = "/"
 LONGEST_NAME: Final = 200

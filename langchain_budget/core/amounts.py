@@ -146,21 +146,10 @@ class Limit(NamedTuple):
     @property
     def name(self) -> str:
         """What it is called in an account: `usd@day`."""
-        return limit_name(self.amount.unit, self.window)
+        return f"{self.amount.unit}@{self.window}"
 
     def __str__(self) -> str:
         return f"{self.amount} {self.window.words}"
-
-
-def limit_name(unit: str, window: Window | None = None) -> str:
-    """What the limit of a unit is called, with its window if it has one."""
-    return f"{unit}@{window}" if window else unit
-
-
-def window_in(name: str) -> Window | None:
-    """The window in a limit's name, `None` for one that never resets."""
-    _, found, window = name.partition("@")
-    return window_of(window) if found else None
 
 
 def usd(dollars: str | int | Decimal) -> Amount:
@@ -272,21 +261,6 @@ def vector(amounts: Iterable[Amount]) -> dict[str, int]:
     return by_unit
 
 
-def limits(given: Iterable[Amount | Limit]) -> dict[str, int]:
-    """Amounts by the names of their limits; two of one name are a mistake."""
-    by_name: dict[str, int] = {}
-    for each in given:
-        windowed = isinstance(each, Limit)
-        amount = countable(each.amount if isinstance(each, Limit) else each)
-        name = each.name if isinstance(each, Limit) else amount.unit
-        if name in by_name:
-            what = "limit" if windowed else "unit"
-            msg = f"{amount!r}: the {what} {name!r} is given twice, give it once"
-            raise InvalidAmount(msg)
-        by_name[name] = amount.value
-    return by_name
-
-
 def countable(amount: object) -> Amount:
     """An amount of nothing or more, such as a limit, a hold or a charge."""
     if not isinstance(amount, Amount):
@@ -305,13 +279,6 @@ def show(unit: str, value: int | None) -> str:
     if unit == USD:
         return f"-${_plain(-value)}" if value < 0 else f"${_plain(value)}"
     return f"{value:,} {unit.replace('_', ' ')}"
-
-
-def show_limit(name: str, value: int | None) -> str:
-    """A limit as people read it: `$2.00 per day`."""
-    unit, _, _ = name.partition("@")
-    window = window_in(name)
-    return show(unit, value) + (f" {window.words}" if window else "")
 
 
 def _plain(value: int) -> str:

@@ -1,4 +1,8 @@
-"""The errors a program can make; what the world or a budget says is in `errors`."""
+"""Errors that need to know nothing of accounts; what a budget says is in `errors`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class BudgetError(Exception):
@@ -41,3 +45,106 @@ class BookNotEmpty(BudgetError):
             f"there are books of {self.book!r} in that store already: import into an "
             f"empty store, or attach to what is there"
         )
+
+
+class HoldNotOpen(BudgetError):
+    """The hold was settled, released or has expired before."""
+
+    def __init__(self, hold: str, status: str) -> None:
+        super().__init__(hold, status)
+        self.hold, self.status = hold, status
+
+    def __str__(self) -> str:
+        return f"hold {self.hold!r} is {self.status}; it can be closed only once"
+
+
+class InvalidTransfer(BudgetError, ValueError):
+    """These two accounts cannot trade that."""
+
+
+class InvalidLease(BudgetError, ValueError):
+    """Whoever spends from such a lease would pass over some limits."""
+
+    def __init__(self, account: str, missing: Sequence[str]) -> None:
+        super().__init__(account, missing)
+        self.account, self.missing = account, tuple(missing)
+
+    def __str__(self) -> str:
+        return (
+            f"such a lease of {self.account!r} would pass over the limits of "
+            f"{', '.join(self.missing)}. Lease an amount of each unit that is limited "
+            f"on the way to the root; accounts with limits below it need leases of "
+            f"their own; limits with a window, and leases, cannot be leased"
+        )
+
+
+class IdConflict(BudgetError, ValueError):
+    """An id was used before for something else."""
+
+    def __init__(self, posting_id: str) -> None:
+        super().__init__(posting_id)
+        self.posting_id = posting_id
+
+    def __str__(self) -> str:
+        return (
+            f"the id {self.posting_id!r} was used before with other content: "
+            f"give each top-up or transfer a key of its own"
+        )
+
+
+class NotAnAccount(BudgetError, TypeError):
+    """Something stands where a pool or an account of one belongs."""
+
+    def __init__(self, given: object) -> None:
+        super().__init__(given)
+        self.given = given
+
+    def __str__(self) -> str:
+        return (
+            f"{self.given!r} is no account: give a BudgetPool, or an Account from "
+            f"pool.open(...) or pool.account(...)"
+        )
+
+
+class StoreError(BudgetError):
+    """The store failed; the cause is attached."""
+
+
+class StoreLeftAlone(StoreError):
+    """The store has failed a moment ago, and was not asked again yet."""
+
+
+class UnusableStore(StoreError):
+    """The store answers, but cannot keep these books; the message says what to do."""
+
+
+class StoreLost(StoreError):
+    """The store came back without the books that it had: nothing is admitted."""
+
+    def __init__(self, book: str, where: str) -> None:
+        super().__init__(book, where)
+        self.book, self.where = book, where
+
+    def __str__(self) -> str:
+        return (
+            f"the books of {self.book!r} are gone from {self.where}: it was restarted "
+            f"without its data, or emptied. Bring the journal back with "
+            f"`langchain-budget import`, or start anew with a new pool object; and "
+            f"turn persistence on (for Redis: appendonly yes)"
+        )
+
+
+class UnknownStore(BudgetError, ValueError):
+    """No store goes by that name."""
+
+
+class MissingExtra(BudgetError, ImportError):
+    """An optional part of this library is not installed."""
+
+    def __init__(self, extra: str, module: str) -> None:
+        super().__init__(extra, module)
+        self.extra = extra
+        self.module = module
+
+    def __str__(self) -> str:
+        return f"this needs {self.module}: pip install 'langchain-budget[{self.extra}]'"

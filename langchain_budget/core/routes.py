@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from langchain_budget.core.accounts import Row
-from langchain_budget.core.amounts import Vector, window_in
+from langchain_budget.core.amounts import Vector
+from langchain_budget.core.limits import window_in
 from langchain_budget.core.postings import CounterKey, Delta, Spill, new
 from langchain_budget.core.windows import FOR_EVER, Instance, Window
 

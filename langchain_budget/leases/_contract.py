@@ -73,9 +73,11 @@ class Contract:
         """The account that the lease has in the shared books, if it has one yet."""
         return self._row.path if self._row else ""
 
-    def deal(self, wanted: Vector, posting: Posting | None = None) -> Talk[Answer]:
+    def deal(
+        self, wanted: Vector, posting: Posting | None = None, *, empty: bool = False
+    ) -> Talk[Answer]:
         """
-        Report what was spent, and live on with so much free, at the least.
+        Report what was spent, and live on with so much free, at the least, or nothing.
 
         What the worker's own books say to *posting* then is returned, or why the
         shared ones refuse.
@@ -83,7 +85,8 @@ class Contract:
         yield from self._recall()
         if self._row is None:
             self._row = yield from self._open()
-        stance = Stance(self.terms.sizes, wanted, posting)
+        sizes = dict.fromkeys(self.terms.sizes, 0) if empty else self.terms.sizes
+        stance = Stance(sizes, wanted, posting)
         return (yield from self._agree(self._row, stance))
 
     def give_back(self) -> Talk[None]:
@@ -116,19 +119,24 @@ class Contract:
         missing = self._missing(route)
         if missing:
             raise InvalidLease(route.account, missing)
-        rows: tuple[Row, ...] = yield Ask("below", (route.account,))
-        inside = [row for row in rows[1:] if not (row.closed or row.is_passing)]
-        limited = [row.path for row in inside if row.ceilings]
-        if limited:
-            raise InvalidLease(route.account, limited)
-        if inside:
-            self._purse.write(*(Row(row.path, 1, row.spec) for row in inside))
+        if not self.terms.alone:
+            yield from self._look_below(route.account)
         path = join(route.account, f"lease-{self.shared.new_id()}")
         carved = tuple((unit, 0) for unit in sorted(self.terms.sizes))
         spec = Spec(carved=carved, labels=(LEASE,))
         return (
             yield from open_account(self.shared, path, spec, self.terms.ttl_seconds)
         )
+
+    def _look_below(self, path: str) -> Talk[None]:
+        """Know the accounts that calls may be for, unless they are limited."""
+        rows: tuple[Row, ...] = yield Ask("below", (path,))
+        inside = [row for row in rows[1:] if not (row.closed or row.is_passing)]
+        limited = [row.path for row in inside if row.ceilings]
+        if limited:
+            raise InvalidLease(path, limited)
+        if inside:
+            self._purse.write(*(Row(row.path, 1, row.spec) for row in inside))
 
     def _agree(self, row: Row, stance: Stance) -> Talk[Answer]:
         """Ask, and give in to what the shared books say, until they take it."""

@@ -58,6 +58,8 @@ class Terms(NamedTuple):
     ttl_seconds: float
     clock: Callable[[], float]
     """Seconds that only ever rise: when this worker must have renewed."""
+    alone: bool = False
+    """Whether calls for accounts below the leased one are charged elsewhere."""
 
 
 class Pocket(NamedTuple):

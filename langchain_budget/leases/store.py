@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import weakref
@@ -23,6 +24,7 @@ from langchain_budget.core.postings import (
 )
 from langchain_budget.errors import (
     BudgetError,
+    InvalidLease,
     InvalidTransfer,
     StoreError,
     refused,
@@ -176,29 +178,38 @@ class LeaseStore(Looking):
         self._failed, self._sight = None, UNSEEN
         return told
 
-    def keep_up(self, *, at_once: bool = False) -> Talk[None]:
-        """Speak with the shared books if that is due; if they fail, do it later."""
+    def keep_up(self, *, at_once: bool = False, empty: bool = False) -> Talk[None]:
+        """
+        Speak with the shared books if that is due; if they fail, do it later.
+
+        Args:
+            at_once: Whether it is due or not.
+            empty: Have nothing free after that.
+        """
         contract, now = self.contract, self._clock()
-        if self._pid != os.getpid() or now < self._retry_at:
-            return
-        if (now < contract.due_at and not at_once) or self._is_over:
+        over = self._pid != os.getpid() or (contract.over and not self.tally)
+        due = at_once or now >= contract.due_at
+        if over or not due or now < self._retry_at:
             return
         if contract.ending:
             yield _ENTER
         elif not self._turn.entered():
             return
         try:
-            ended = contract.ending
-            yield from contract.give_back() if ended else contract.deal(NOTHING)
-        except BudgetError as error:
-            _log.warning("the lease of %s was not renewed: %s", self.path, error)
-            self._retry_at = self._clock() + RETRY_SECONDS
+            yield from self._spoken(empty=empty)
         finally:
             self._turn.leave()
 
-    @property
-    def _is_over(self) -> bool:
-        return self.contract.over and not self.tally
+    def _spoken(self, *, empty: bool) -> Talk[None]:
+        try:
+            if self.contract.ending:
+                yield from self.contract.give_back()
+            else:
+                yield from self.contract.deal(NOTHING, empty=empty)
+        except BudgetError as error:
+            _log.warning("the lease of %s was not renewed: %s", self.path, error)
+            lasting = isinstance(error, InvalidLease)
+            self._retry_at = math.inf if lasting else self._clock() + RETRY_SECONDS
 
     def leave_alone(self, seconds: float, error: StoreError) -> None:
         """The store fails: it is not asked for so long."""

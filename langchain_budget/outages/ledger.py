@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
-import weakref
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Final, TypeVar, cast
 
 from langchain_budget.core.accounts import Row
@@ -16,7 +12,6 @@ from langchain_budget.core.events import OutageBegan, OutageEnded
 from langchain_budget.core.postings import Hold, Kind, Refusal
 from langchain_budget.core.rules import Charge, Order
 from langchain_budget.errors import (
-    BudgetError,
     BudgetExceeded,
     StoreError,
     StoreLeftAlone,
@@ -26,8 +21,9 @@ from langchain_budget.errors import (
     unavailable,
 )
 from langchain_budget.ledger import Ledger
+from langchain_budget.outages._processes import follow
 from langchain_budget.outages.policy import OnOutage
-from langchain_budget.outages.spare import Spare, spare_of
+from langchain_budget.outages.spare import spare_of
 from langchain_budget.outages.watch import Silence, Watch
 from langchain_budget.pricing.prices import PriceBook
 from langchain_budget.reports.outage import OutageStatus
@@ -38,8 +34,8 @@ from langchain_budget.stores.base import Store
 _Result = TypeVar("_Result")
 _log = logging.getLogger("langchain_budget")
 
-_LASTING: Final = (StoreLost, UnusableStore)
-"""Failures that are no outage: going on without the books would not end."""
+_NO_OUTAGE: Final = (StoreLeftAlone, StoreLost, UnusableStore)
+"""Known already, or lasting: to go on without the books would never end."""
 
 
 class OutageLedger(Ledger):
@@ -66,11 +62,11 @@ class OutageLedger(Ledger):
         self._root, self._policy = root, policy
         self._names: dict[str, tuple[str, ...]] = {}
         self.start_anew()
-        _ALL.add(self)
+        follow(self)
 
     def start_anew(self) -> None:
         """Nothing was spent without the store, as far as this process is concerned."""
-        self._watch = Watch(self._policy)
+        self._state = Watch(self._policy)
         self._spare = spare_of(self, self._root, self._policy)
         self._holds: Recent[Ledger] = Recent()
         """Who admitted what in an outage, by the ids of the holds."""
@@ -78,7 +74,7 @@ class OutageLedger(Ledger):
     @property
     def outage(self) -> OutageStatus | None:
         """How this process treats calls while its store does not answer."""
-        watch = self._watch
+        watch = self._state
         if watch.since is None and self._spare is None:
             return None
         return OutageStatus(
@@ -117,7 +113,12 @@ class OutageLedger(Ledger):
         except StoreUnavailable as refusal:
             self._fell(refusal.__cause__)
             return self._reserved_without(path, order, refusal)
-        if self._watch.down or self._spare:
+        except BudgetExceeded:
+            if self._spare is None or not (yield from self._spare.spared(path)):
+                raise
+            hold = yield from super().reserve(path, order)
+        self._state.wrote()
+        if self._state.down or self._spare:
             yield from self._answered(path)
         return hold
 
@@ -126,7 +127,8 @@ class OutageLedger(Ledger):
         spare = self._holds.get(hold.id)
         if spare is None:
             closed = yield from super().settle(hold, charge)
-            if self._watch.down:
+            self._state.wrote()
+            if self._state.down:
                 yield from self._answered(hold.account)
             return closed
         marked = charge._replace(labels={**charge.labels, "outage": "yes"})
@@ -156,7 +158,8 @@ class OutageLedger(Ledger):
         refusal = yield from super().judged(path, order)
         if refusal is None or refusal.kind is not Kind.STORE:
             return refusal
-        self._fell(StoreError(refusal.detail))
+        if not self._state.down:
+            self._fell(StoreError(refusal.detail))
         place = self._spare and self._spare.place(path)
         if not place:
             return refusal
@@ -189,30 +192,34 @@ class OutageLedger(Ledger):
         if not (own and (yield from own.give_back(row.path))):
             yield from super().retire(row)
 
-    def ended(self) -> Talk[None]:
+    def end(self) -> None:
         """The process ends: report what was spent, and give back what was leased."""
-        for path in self._spare.paths() if self._spare else ():
-            yield from cast("Spare", self._spare).give_back(path)
+        self.run(self._ended())
+
+    def _ended(self) -> Talk[None]:
+        if self._spare is not None:
+            for path in self._spare.paths():
+                yield from self._spare.give_back(path)
 
     def _reserved_without(
         self, path: str, order: Order, refusal: StoreUnavailable
     ) -> Hold:
         place = self._spare and self._spare.place(path)
-        if not place or isinstance(refusal.__cause__, _LASTING):
+        if not place or not self._state.down:
             raise refusal
         marked = order._replace(labels={**order.labels, "outage": "yes"})
         try:
             hold = place.ledger.run(place.ledger.reserve(place.path, marked))
         except BudgetExceeded as short:
-            why = f"{self._watch.error}; without it this is left: {short.available}"
+            why = f"{self._state.error}; without it this is left: {short.available}"
             raise StoreUnavailable(Refusal(Kind.STORE, path, detail=why)) from short
         self._holds.keep(hold.id, place.ledger)
-        self._watch.admitted()
+        self._state.admitted()
         return hold
 
     def _begun(self, talk: Talk[_Result]) -> Talk[_Result]:
         """The same after what must come first."""
-        if self._spare is not None and (self._watch.down or self._spare.owes):
+        if self._spare is not None and (self._state.down or self._spare.owes):
             return self._resumed(talk)
         return self._tidied(talk) if self.late else talk
 
@@ -232,22 +239,21 @@ class OutageLedger(Ledger):
     def _answers(self) -> Talk[bool]:
         """Whether the store answers; one question is enough to wait for."""
         try:
-            if self._watch.down:
+            if self._state.down:
                 yield Ask("now")
                 self._rose()
             yield from self._report()
         except StoreError as error:
             self._fell(error)
-        return not self._watch.down
+        return not self._state.down
 
     def _report(self) -> Talk[None]:
         owes = self._spare is not None and self._spare.owes
         if self._spare is not None and owes and (yield from self._spare.report()):
-            self._watch.wrote()
+            self._state.wrote()
 
     def _answered(self, path: str) -> Talk[None]:
         """The store has taken something: so it will take what it does not know yet."""
-        self._watch.wrote()
         self._rose()
         if self._spare is not None:
             try:
@@ -257,17 +263,17 @@ class OutageLedger(Ledger):
                 self._fell(error)
 
     def _is_left_alone(self) -> bool:
-        return self._spare is not None and self._watch.is_left_alone()
+        return self._spare is not None and self._state.is_left_alone()
 
     def _fell(self, error: object) -> None:
         """The store did not answer."""
-        if isinstance(error, StoreLeftAlone) or not isinstance(error, StoreError):
+        if not isinstance(error, StoreError) or isinstance(error, _NO_OUTAGE):
             return
-        began, anew = self._watch.fell(error)
+        began, anew = self._state.fell(error)
         if self._spare is not None:
             self._spare.leave_alone(self._policy.retry_seconds, error)
             if anew:
-                self._watch.before = self._spare.start_anew()
+                self._state.before = self._spare.start_anew()
         if began:
             policy = str(self._policy)
             event = OutageBegan(account=self._root, policy=policy, error=str(error))
@@ -275,42 +281,20 @@ class OutageLedger(Ledger):
 
     def _rose(self) -> None:
         """The store answers."""
-        if self._watch.rose():
+        if self._state.rose():
             self.forget()
             event = OutageEnded(
                 account=self._root,
                 policy=str(self._policy),
-                calls=self._watch.calls,
+                calls=self._state.calls,
                 amounts=self._used(),
             )
             self.listeners.tell([event])
 
     def _used(self) -> dict[str, int]:
         """What the calls of the last outage have used and hold."""
-        used, before = self._spare.used() if self._spare else {}, self._watch.before
+        used, before = self._spare.used() if self._spare else {}, self._state.before
         return {unit: used[unit] - before.get(unit, 0) for unit in used}
 
     def _silence(self) -> Store:
-        return cast("Store", Silence(self._watch.error))
-
-
-_ALL: weakref.WeakSet[OutageLedger] = weakref.WeakSet()
-"""The books of this process that may go on without their store."""
-
-
-def _after_fork() -> None:
-    """What the parent process has spent, it reports itself."""
-    for ledger in list(_ALL):
-        ledger.start_anew()
-
-
-def _at_exit() -> None:
-    """The last occasion to report, and to give back what was kept ready."""
-    for ledger in list(_ALL):
-        with suppress(BudgetError):
-            ledger.run(ledger.ended())
-
-
-atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+        return cast("Store", Silence(self._state.error))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from langchain_budget.arguments import lifetime
 from langchain_budget.core.amounts import Amount, Vector, show, vector
 from langchain_budget.core.faults import InvalidAmount
 from langchain_budget.core.postings import NOTHING
+from langchain_budget.errors import InvalidLease
 from langchain_budget.leases.lease import CLOCK
 
 RETRY_SECONDS: Final = 1.0
@@ -82,6 +83,12 @@ class OnOutage(NamedTuple):
             sizes, leases=True, ttl_seconds=ttl, retry_seconds=lifetime(retry_seconds)
         )
 
+    def check(self, account: str, limits: Iterable[str]) -> None:
+        """Raise `InvalidLease` if leases would not keep one of these *limits*."""
+        missing = sorted(set(limits) - self.sizes.keys())
+        if self.leases and missing:
+            raise InvalidLease(account, missing)
+
     def __str__(self) -> str:
         amounts = ", ".join(show(*each) for each in self.sizes.items())
         if self.leases:
@@ -95,3 +102,7 @@ def _sizes(amounts: tuple[Amount, ...]) -> Vector:
         msg = "say how much may be spent without the store, such as usd('0.50')"
         raise InvalidAmount(msg)
     return sizes
+
+
+CLOSED: Final = OnOutage.closed()
+"""What a pool does that is told nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from threading import Lock
 from typing import Final, NamedTuple
 
 from langchain_budget.core.accounts import Row, Spec, parent_of
@@ -54,6 +55,11 @@ class Spare(ABC):
     def leave_alone(self, seconds: float, error: StoreError) -> None:  # noqa: B027
         """The shared books have failed, and are not asked for so long."""
 
+    def spared(self, path: str) -> Talk[bool]:  # noqa: ARG002
+        """Return what is kept ready for the account at *path*; whether that is any."""
+        yield from ()
+        return False
+
     def give_back(self, path: str) -> Talk[bool]:  # noqa: ARG002
         """Return the lease that has this account, if it is one that nobody uses."""
         yield from ()
@@ -98,6 +104,7 @@ class Allowance(Spare):
         self._purse = _Trusting(root, policy.sizes, policy.clock)
         self._ledger = PurseLedger(shared, self._purse)
         self._unsent: list[Posting] = []
+        self._reporting = Lock()
 
     def place(self, path: str) -> Place | None:
         """Where to charge instead of the account at *path*."""
@@ -123,8 +130,16 @@ class Allowance(Spare):
 
     def report(self) -> Talk[bool]:
         """Each account's charges in one posting, which is sent until it is taken."""
-        self._ledger.run(self._ledger.sweep())
-        yield from self._write(self._purse.tally.take())
+        if not self._reporting.acquire(blocking=False):
+            return False
+        try:
+            self._ledger.run(self._ledger.sweep())
+            yield from self._write(self._purse.tally.take())
+            return (yield from self._send())
+        finally:
+            self._reporting.release()
+
+    def _send(self) -> Talk[bool]:
         sent = bool(self._unsent)
         while self._unsent:
             receipt = yield self._unsent[0]
@@ -161,7 +176,7 @@ class Leases(Spare):
 
     def __init__(self, shared: Ledger, policy: OnOutage) -> None:
         self._shared = shared
-        self._terms = Terms(policy.sizes, policy.ttl_seconds, policy.clock)
+        self._terms = Terms(policy.sizes, policy.ttl_seconds, policy.clock, alone=True)
         self._homes: dict[str, str] = {}
         self._ledgers: dict[str, LeaseLedger] = {}
 
@@ -198,6 +213,15 @@ class Leases(Spare):
         for lease in owing:
             yield from lease.keep_up(at_once=True)
         return any(not lease.tally for lease in owing)
+
+    def spared(self, path: str) -> Talk[bool]:
+        """Return what is kept ready for the account at *path*; whether that is any."""
+        place = self.place(path)
+        lease = place and self._ledgers[place.path].lease
+        if not lease or not any(value > 0 for value in lease.left().values()):
+            return False
+        yield from lease.keep_up(at_once=True, empty=True)
+        return True
 
     def give_back(self, path: str) -> Talk[bool]:
         """Return the lease that has this account, if it is one that nobody uses."""

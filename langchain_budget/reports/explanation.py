@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from langchain_budget.core.accounts import MARK_SCALE
-from langchain_budget.core.amounts import Amount, show, show_limit
+from langchain_budget.core.amounts import Amount, show
+from langchain_budget.core.limits import show_limit
 from langchain_budget.core.postings import Hold, Kind, Refusal
 from langchain_budget.reports.render import html_table, text_table
 from langchain_budget.reports.report import AccountBalance

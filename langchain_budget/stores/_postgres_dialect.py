@@ -33,7 +33,7 @@ _BOOK: Final = (
 _NOW: Final = (
     "coalesce(%s, extract(epoch FROM statement_timestamp()))::double precision"
 )
-_POST: Final = f"SELECT * FROM budget_post({', '.join(['%s'] * 27)})"
+_POST: Final = f"SELECT * FROM budget_post({', '.join(['%s'] * 37)})"
 _ROWS: Final = (
     "SELECT b.seq, a.path, a.version, a.frozen, a.closed, a.expires_at, a.body "
     f"{_BOOK}LEFT JOIN budget_accounts a ON a.book = b.id"

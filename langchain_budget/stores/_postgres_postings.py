@@ -23,7 +23,6 @@ from langchain_budget.stores._wire import Work, work_of
 _NONE: Final = "{}"
 """An array of nothing; the function reads nothing where it ends."""
 
-_OPENED: Final = '{open,"",""}'
 _KEPT_FROM: Final = "{open/}"
 
 
@@ -67,9 +66,9 @@ def arguments(job: Job, clock: float | None, passed: int | None) -> tuple[Any, .
         *_accounts(posting),
         passed,
         *(posting.during or (None, None)),
-        _names(job.keys),
-        _changes(job.work),
-        _asked(job),
+        *_names(job.keys),
+        *_changed(job.work),
+        *_judged(job),
         _pours(job),
         len(job.work.nets),
         job.tells,
@@ -93,36 +92,32 @@ def _versions(asked: tuple[tuple[str, int], ...]) -> tuple[str, str]:
 
 
 @lru_cache(1024)
-def _names(keys: tuple[CounterKey, ...]) -> str:
+def _names(keys: tuple[CounterKey, ...]) -> tuple[str, str, str]:
     """The same for each call of a route."""
-    return _texts(word for key in keys for word in key)
+    accounts, units, windows = zip(*keys, strict=True) if keys else ((), (), ())
+    return _texts(accounts), _texts(units), _texts(windows)
 
 
-def _changes(work: Work) -> str:
-    """What is granted, held, spent and lent more, and whether that makes a limit."""
-    return _integers(number for net in work.nets for number in net[1:6])
+def _changed(work: Work) -> Iterable[str]:
+    """What is granted, held, spent and lent more, and what gets a limit by that."""
+    columns = [*zip(*work.nets, strict=True)][1:6] or [()] * 5
+    return (_integers(column) if any(column) else _NONE for column in columns)
 
 
-def _asked(job: Job) -> str:
-    """What must be available, what more is granted, and whether no limit is asked."""
+def _judged(job: Job) -> tuple[str, str, str]:
+    """What must be available, what more is granted, and what must have no limit."""
     posting, work, keys = job
-    wanted: dict[CounterKey, int] = {}
+    wanted: list[int | str] = ["NULL"] * len(work.nets) if work.guards else []
     for place, value in sorted(work.guards):  # the most, if there are several
-        wanted[work.nets[place][0]] = value
+        wanted[place] = value
     more: dict[CounterKey, int] = {}
     for delta in posting.deltas:
         if delta.granted > 0:
             for key in delta.counters:
                 more[key] = max(delta.granted, more.get(key, 0))
-    if not (wanted or more or posting.unpriced):
-        return _NONE
-    return _integers(
-        number
-        for key in keys
-        for number in (
-            wanted.get(key, "NULL"), more.get(key, 0), int(key in posting.unpriced)
-        )
-    )
+    granted = [more.get(key, 0) for key in keys] if more else ()
+    unpriced = [int(key in posting.unpriced) for key in keys if posting.unpriced]
+    return _integers(wanted), _integers(granted), _integers(unpriced)
 
 
 def _pours(job: Job) -> str:
@@ -139,21 +134,22 @@ def _held(posting: Posting) -> tuple[Any, ...]:
     What is done to a hold, and which accounts are written.
 
     Namely: what; to which; from which states, or when it is not known; how long it
-    lives; what it becomes; its body; the accounts.
+    lives; the status, basis and charge that it gets; its body; the accounts.
     """
     asked = posting.hold
     if type(asked) is OpenHold:
-        body = codec.hold_text(posting, asked)
-        return "open", asked.id, _NONE, True, asked.ttl_seconds, _OPENED, body, ""
+        body, ttl = codec.hold_text(posting, asked), asked.ttl_seconds
+        return "open", asked.id, _NONE, True, ttl, "open", "", "", body, ""
     if type(asked) is CloseHold:
-        states, closed = _states(asked.before), codec.text_of(asked.charged)
-        closed = _texts((asked.status, asked.basis, closed))
-        return "close", asked.id, states, asked.unseen, 0.0, closed, "", ""
+        states, charged = _states(asked.before), codec.text_of(asked.charged)
+        end = str(asked.status), str(asked.basis), charged
+        return "close", asked.id, states, asked.unseen, 0.0, *end, "", ""
     if type(asked) is KeepHold:
         ttl = asked.ttl_seconds
-        return "keep", asked.id, _KEPT_FROM, False, ttl, _NONE, "", ""
+        return "keep", asked.id, _KEPT_FROM, False, ttl, "", "", "", "", ""
     rows = _rows(posting.rows) if posting.rows else ""
-    return "", "", _NONE, False, posting.ttl_seconds, _NONE, digest(posting), rows
+    ttl, content = posting.ttl_seconds, digest(posting)
+    return "", "", _NONE, False, ttl, "", "", "", content, rows
 
 
 @lru_cache

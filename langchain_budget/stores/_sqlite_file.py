@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from langchain_budget.errors import StoreError, StoreLost, UnusableStore
-from langchain_budget.stores._forks import rest_at_forks
+from langchain_budget.stores._forks import new_lock
 from langchain_budget.stores._sqlite_page import Book
 
 SCHEMA: Final = 1
@@ -27,9 +27,6 @@ Seconds between two looks at a locked file, the least and the most.
 SQLite's own waiting sleeps up to a tenth of a second, so that of four processes one
 was kept out for three seconds. With pauses as short as these none waits for long.
 """
-
-FORK_SECONDS: Final = 30.0
-"""How long a fork waits for a thread that has the file, should it be its own."""
 
 
 class File:
@@ -50,9 +47,8 @@ class File:
         self._wait_seconds = wait_seconds
         self._synchronous = synchronous
         self._epoch = ""
-        self._lock = threading.Lock()
+        self._lock = new_lock(self._hang_up)
         self._db: sqlite3.Connection | None = None
-        rest_at_forks(self)
 
     def prepare(self) -> None:
         """Make the tables and the book, or see that they are what they should be."""
@@ -95,23 +91,6 @@ class File:
         with self._lock:
             self._hang_up()
 
-    def rest(self) -> bool:
-        """
-        Close the file before the process forks, and keep it closed until `go_on`.
-
-        SQLite has locks inside, which a child would find locked for ever if another
-        thread had them, and notes which locks on the file this process has, which a
-        child would believe of itself: it would write to a log that others delete.
-        """
-        rests = self._lock.acquire(timeout=FORK_SECONDS)
-        if rests:
-            self._hang_up()
-        return rests
-
-    def go_on(self) -> None:
-        """Let the file be opened again."""
-        self._lock.release()
-
     @contextmanager
     def _turn(self) -> Iterator[sqlite3.Connection]:
         """Have the process's connection alone."""
@@ -121,6 +100,13 @@ class File:
             yield self._db
 
     def _hang_up(self) -> None:
+        """
+        Close the file, also before a fork; it is opened again when it is needed.
+
+        SQLite has locks inside, which a child would find locked for ever if another
+        thread had them, and notes which locks on the file this process has, which a
+        child would believe of itself: it would write to a log that others delete.
+        """
         db, self._db = self._db, None
         if db is not None:
             db.close()

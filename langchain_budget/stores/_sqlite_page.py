@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from langchain_budget.core.accounts import Row, Spec
 from langchain_budget.core.judge import judge, refuse_time
 from langchain_budget.core.postings import (
-    Balance,
     Change,
     CloseHold,
-    CounterKey,
-    Effect,
     Hold,
     KeepHold,
     Kind,
@@ -24,10 +20,9 @@ from langchain_budget.core.postings import (
     new,
 )
 from langchain_budget.stores import _codec as codec
+from langchain_budget.stores._sqlite_counters import Counters, Memo
 from langchain_budget.stores._wire import (
-    Net,
     Work,
-    change_of,
     close_refused,
     same_hold,
     work_of,
@@ -37,34 +32,7 @@ HOLD: Final = (
     "SELECT account, opened_at, expires_at, status, basis, charged, body "
     "FROM budget_holds WHERE book = ? AND id = ?"
 )
-_SET: Final = (
-    "UPDATE budget_counters SET granted = ?, held = ?, spent = ?, lent = ? WHERE id = ?"
-)
 _NO_SPEC: Final = Spec()
-_REMEMBERED: Final = 100_000
-"""How many counters' numbers a process keeps in mind."""
-
-
-class Memo:
-    """What a process need not read again."""
-
-    def __init__(self) -> None:
-        self.passed: set[tuple[tuple[str, int], ...]] = set()
-        """Sets of accounts that admitted something since any account changed."""
-        self.counters: dict[CounterKey, int] = {}
-        self._generation = -1
-
-    def see(self, generation: int) -> None:
-        """Forget who passed when an account has changed meanwhile."""
-        if self._generation != generation:
-            self._generation = generation
-            self.passed.clear()
-
-    def remember(self, key: CounterKey, number: int) -> None:
-        """Keep the number of a counter, which never changes."""
-        if len(self.counters) >= _REMEMBERED:
-            self.counters.clear()
-        self.counters[key] = number
 
 
 class Book(NamedTuple):
@@ -93,8 +61,7 @@ class Page:
         self._book = book
         self._now = now
         self._memo = memo
-        self._seen: dict[CounterKey, Balance] = {}
-        self._numbers: dict[CounterKey, int] = {}
+        self._counters = Counters(db, book.id, memo)
 
     def post(self, posting: Posting) -> Receipt | Refusal:
         """Judge, then apply; a posting that comes again is answered again."""
@@ -138,12 +105,12 @@ class Page:
         refusal = close_refused(posting, asked, found[0] if found else None)
         if refusal is not None:
             return refusal
-        if found is None:
-            return self._give_up(posting, asked)
         work = work_of(posting)
         refusal = self._refuse(posting, work)
         if refusal is not None:
             return refusal
+        if found is None:
+            return self._give_up(posting, asked)
         self._db.execute(
             "UPDATE budget_holds SET status = ?, basis = ?, charged = ? "
             "WHERE book = ? AND id = ?",
@@ -205,9 +172,9 @@ class Page:
 
     def _refuse(self, posting: Posting, work: Work) -> Refusal | None:
         """What the core says; accounts that passed do so again until one changes."""
-        self._read([net.key for net in work.nets])
+        self._counters.read([net.key for net in work.nets])
         if posting.unpriced:
-            self._read(posting.unpriced)
+            self._counters.read(posting.unpriced)
         refusal = refuse_time(posting, self._now)
         if refusal is not None:
             return refusal
@@ -218,7 +185,7 @@ class Page:
         else:
             asked = admit + asked
         rows = self._rows([path for path, _ in asked]) if asked else {}
-        refusal = judge(posting, rows, self._balance)
+        refusal = judge(posting, rows, self._counters.balance)
         if refusal is None and admit:
             self._memo.passed.add(admit)
         return refusal
@@ -236,100 +203,12 @@ class Page:
             for path, version, frozen, closed in found
         }
 
-    def _balance(self, key: CounterKey) -> Balance:
-        return self._seen.get(key) or self._untouched(key)
-
-    def _untouched(self, key: CounterKey) -> Balance:
-        """A counter that nothing has touched yet; one of a window has a ceiling."""
-        granted = None
-        if key.window:
-            found = self._db.execute(
-                "SELECT granted FROM budget_ceilings "
-                'WHERE book = ? AND account = ? AND "limit" = ?',
-                (self._book.id, key.account, key.limit),
-            ).fetchone()
-            granted = found[0] if found else None
-        return Balance(granted)
-
-    def _read(self, keys: Iterable[CounterKey]) -> None:
-        """Read these counters, all at once; only new ones are looked for by name."""
-        known: dict[int, CounterKey] = {}
-        for key in keys:
-            number = self._memo.counters.get(key) or self._number(key)
-            if number:
-                known[number] = key
-                self._numbers[key] = number
-        marks = ",".join("?" * len(known))
-        found = self._db.execute(
-            "SELECT id, granted, held, spent, lent FROM budget_counters "
-            f"WHERE id IN ({marks})",
-            tuple(known),
-        )
-        for number, *balance in found:
-            self._seen[known[number]] = new(Balance, balance)
-
-    def _number(self, key: CounterKey) -> int:
-        """The number of a counter, 0 when nothing has touched it yet."""
-        found = self._db.execute(
-            "SELECT id FROM budget_counters "
-            'WHERE book = ? AND account = ? AND unit = ? AND "window" = ?',
-            (self._book.id, *key),
-        ).fetchone()
-        if found is None:
-            return 0
-        number: int = found[0]
-        self._memo.remember(key, number)
-        return number
-
     def _write(self, posting: Posting, work: Work, hold_id: str = "") -> Receipt:
-        changes = self._move(work.nets)
-        spilled = self._pour(work, changes) if work.pours else []
+        changes = self._counters.move(work.nets)
+        spilled = self._counters.pour(work.pours, changes) if work.pours else []
         return self._enter(
             posting, hold_id, tuple(changes), codec.effects_text(spilled)
         )
-
-    def _move(self, nets: Iterable[Net]) -> list[Change]:
-        """Change the counters, and note each limit's use before and after."""
-        changes: list[Change] = []
-        updates: list[tuple[int | None, ...]] = []
-        for net in nets:
-            key, granted, held, spent, lent, grants, _ = net
-            seen = self._seen.get(key) or self._create(key)
-            limit = (seen[0] or 0) + granted if grants else seen[0]
-            now = (limit, seen[1] + held, seen[2] + spent, seen[3] + lent)
-            updates.append((*now, self._numbers[key]))
-            self._seen[key] = new(Balance, now)
-            change = change_of(net, seen)
-            if change is not None:
-                changes.append(change)
-        self._db.executemany(_SET, updates)
-        return changes
-
-    def _create(self, key: CounterKey) -> Balance:
-        balance = self._untouched(key)
-        made = self._db.execute(
-            "INSERT INTO budget_counters "
-            '(book, account, unit, "window", granted, held, spent, lent) '
-            "VALUES (?, ?, ?, ?, ?, 0, 0, 0)",
-            (self._book.id, *key, balance.granted),
-        )
-        self._numbers[key] = made.lastrowid or 0
-        return balance
-
-    def _pour(self, work: Work, changes: list[Change]) -> list[Effect]:
-        """What a slice has overrun is granted to it and lent by its payers."""
-        spilled: list[Effect] = []
-        for slice_, payers in work.pours:
-            over = -(self._balance(slice_).available or 0)
-            if over <= 0:
-                continue
-            effects = [Effect(slice_, granted=over)]
-            effects += [Effect(payer, lent=over) for payer in payers]
-            self._read(payer for payer in payers if payer not in self._seen)
-            nets = [Net(*effect, grants=effect.granted, shown=1) for effect in effects]
-            changes += self._move(nets)
-            spilled += effects
-        return spilled
 
     def _enter(
         self,

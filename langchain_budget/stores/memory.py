@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
@@ -17,6 +16,7 @@ from langchain_budget.core.postings import (
     Receipt,
     Refusal,
 )
+from langchain_budget.stores._forks import new_lock
 from langchain_budget.stores._journal import entry_of, hold_of
 from langchain_budget.stores._tables import Tables
 from langchain_budget.stores.base import Store
@@ -36,7 +36,7 @@ class MemoryStore(Store):
 
     def __init__(self, clock: Clock = time.time) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._tables = Tables()
 
     def post(self, posting: Posting) -> Receipt | Refusal:

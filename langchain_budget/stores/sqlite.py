@@ -18,8 +18,9 @@ from langchain_budget.core.postings import (
     Refusal,
 )
 from langchain_budget.stores import _codec as codec
+from langchain_budget.stores._sqlite_counters import Memo
 from langchain_budget.stores._sqlite_file import File
-from langchain_budget.stores._sqlite_page import HOLD, Memo, Page, hold_from
+from langchain_budget.stores._sqlite_page import HOLD, Page, hold_from
 from langchain_budget.stores.base import Store
 
 Clock = Callable[[], float]

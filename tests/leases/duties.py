@@ -53,7 +53,7 @@ def reserved(worker: Account) -> bool:
     return True
 
 
-def crash(post: Post, url: str, reports: bool) -> None:  # noqa: FBT001  # one of two
+def crash(post: Post, url: str, reports: int) -> None:
     """Spend seven of twenty, and hold two more, when the end comes."""
     worker = books(url).lease(SIZE).__enter__()
     for _ in range(7):

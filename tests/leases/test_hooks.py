@@ -1,4 +1,4 @@
-"""Every hook works on a lease as on the account itself, and the reports are the same."""
+"""Every hook works on a lease as on the account itself; reports are the same."""
 
 import asyncio
 from collections.abc import Callable
@@ -125,7 +125,8 @@ def test_a_graph_is_charged_by_node_in_every_way_to_run_it(way: str) -> None:
     with pool.lease(usd("0.40")) as worker:
         graph(worker, way)
 
-    spent = {node: line.amounts["calls"] for (node,), line in pool.report().by("node").items()}
+    by_node = pool.report().by("node").items()
+    spent = {node: line.amounts["calls"] for (node,), line in by_node}
     assert spent == {"plan": 1, "write": 3}
     assert_quiet(pool.ledger.store)
 

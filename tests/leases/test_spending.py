@@ -38,9 +38,8 @@ async def test_what_a_worker_spends_is_in_the_shared_books_when_its_block_ends(
 async def test_the_awaited_block_does_the_same(
     pool: BudgetPool, shared: FailingStore, take: Take
 ) -> None:
-    async with take() as worker:
-        async with await worker.areserve(usd("0.25")) as hold:
-            await hold.asettle(usd("0.20"))
+    async with take() as worker, await worker.areserve(usd("0.25")) as hold:
+        await hold.asettle(usd("0.20"))
 
     assert pool.balance().available == usd("9.80")
     assert_quiet(shared)

@@ -84,9 +84,9 @@ def test_processes_spend_exactly_the_limit_through_leases(
     assert_report_adds_up(pool)
 
 
-@pytest.mark.parametrize("reports", [True, False])
+@pytest.mark.parametrize("reports", [1, 0])
 def test_what_a_killed_worker_had_leased_counts_as_spent_after_its_time(
-    sqlite_url: str, crew: Crew, reports: bool
+    sqlite_url: str, crew: Crew, reports: int
 ) -> None:
     with crew.hire(crash, sqlite_url, reports) as worker:
         worker.reach("the end")
@@ -153,9 +153,7 @@ async def test_while_a_task_asks_for_more_others_spend_what_there_is() -> None:
     assert_quiet(store)
 
 
-async def test_waiting_where_a_task_of_the_same_loop_asks_is_refused_not_a_deadlock() -> (
-    None
-):
+async def test_waiting_for_a_task_of_the_same_loop_is_refused_not_a_deadlock() -> None:
     clock = StillClock(1_000)
     store = Dawdling(clock)
     pool = BudgetPool("acme", calls(LIMIT), store=store)

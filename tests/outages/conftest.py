@@ -1,10 +1,10 @@
 """A store that breaks, and a clock by which it is left alone for a while."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from langchain_budget import BudgetPool, OnOutage, usd
+from langchain_budget import BudgetPool, OnOutage, PriceTable, usd
 from langchain_budget.core.events import Event
 from langchain_budget.stores.memory import MemoryStore
 from langchain_budget.testing import StillClock
@@ -19,53 +19,40 @@ EVERYTHING = (
     *("close", "top_up", "freeze", "thaw", "set_limit", "lease", "lapse", "outage"),
 )
 
-Open = Callable[[OnOutage], BudgetPool]
+
+class Shaky:
+    """One store, the pools that were opened in it, and what their listeners heard."""
+
+    def __init__(self) -> None:
+        self.clock = StillClock(1_000_000)
+        self.store = FailingStore()
+        self.store.memory = MemoryStore(clock=self.clock)
+        self.events: list[Event] = []
+
+    def open(self, policy: OnOutage, prices: PriceTable | None = None) -> BudgetPool:
+        pool = BudgetPool(
+            "acme",
+            usd(10),
+            store=self.store,
+            prices=prices,
+            on_outage=policy._replace(clock=self.clock),
+        )
+        pool.subscribe(self.events.append)
+        return pool
+
+    def fail(self) -> None:
+        """Nothing works any more."""
+        self.store.breaks(*EVERYTHING)
+
+    def mend(self) -> None:
+        """Everything works again, and it is time to find out."""
+        self.store.mend()
+        self.clock.advance(1)
 
 
 @pytest.fixture
-def clock() -> StillClock:
-    return StillClock(1_000_000)
-
-
-@pytest.fixture
-def store(clock: StillClock) -> Iterator[FailingStore]:
-    store = FailingStore()
-    store.memory = MemoryStore(clock=clock)
-    yield store
-    store.mend()
-    assert_books_add_up(store)
-
-
-@pytest.fixture
-def events() -> list[Event]:
-    return []
-
-
-@pytest.fixture
-def opened(store: FailingStore, clock: StillClock, events: list[Event]) -> Open:
-    """Open the same pool with a policy."""
-
-    def pool(policy: OnOutage) -> BudgetPool:
-        timed = policy._replace(clock=clock)
-        made = BudgetPool("acme", usd(10), store=store, on_outage=timed)
-        made.subscribe(events.append)
-        return made
-
-    return pool
-
-
-@pytest.fixture
-def fail(store: FailingStore) -> Callable[[], None]:
-    """Nothing works any more."""
-    return lambda: store.breaks(*EVERYTHING)
-
-
-@pytest.fixture
-def mend(store: FailingStore, clock: StillClock) -> Callable[[], None]:
-    """Everything works again, and it is time to find out."""
-
-    def again() -> None:
-        store.mend()
-        clock.advance(1)
-
-    return again
+def shaky() -> Iterator[Shaky]:
+    shaky = Shaky()
+    yield shaky
+    shaky.mend()
+    assert_books_add_up(shaky.store)

@@ -8,6 +8,7 @@ import pytest
 from langchain_budget import (
     BudgetPool,
     InvalidAmount,
+    InvalidLease,
     OnOutage,
     PriceUnknown,
     StoreError,
@@ -16,7 +17,6 @@ from langchain_budget import (
     usd,
 )
 from langchain_budget.core.events import (
-    Event,
     OutageBegan,
     OutageEnded,
     Reserved,
@@ -24,30 +24,26 @@ from langchain_budget.core.events import (
     SettleDeferred,
 )
 from langchain_budget.core.rules import Charge, Order
-from langchain_budget.testing import StillClock
-from tests.failing_store import FailingStore
+from langchain_budget.errors import StoreLost
 from tests.invariants import assert_quiet, assert_report_adds_up
-from tests.outages.conftest import Open
+from tests.outages.conftest import Shaky
 from tests.twins import Do
 
-Act = Callable[[], None]
 UP_TO_A_DOLLAR = OnOutage.open_up_to(usd(1))
 LEASED = OnOutage.leased(usd(1), ttl_seconds=60)
 
 
-async def test_a_closed_pool_admits_nothing(
-    opened: Open, fail: Act, mend: Act, events: list[Event], do: Do
-) -> None:
-    pool = opened(OnOutage.closed())
-    fail()
+async def test_a_closed_pool_admits_nothing(shaky: Shaky, do: Do) -> None:
+    pool = shaky.open(OnOutage.closed())
+    shaky.fail()
 
     with pytest.raises(StoreUnavailable):
         await do(pool.reserve, usd(1))
 
     assert not await do(pool.can_afford, usd(1))
-    mend()
+    shaky.mend()
     assert await do(pool.reserve, usd(1))
-    began, ended = (e for e in events if isinstance(e, OutageBegan | OutageEnded))
+    began, ended = (e for e in shaky.events if isinstance(e, OutageBegan | OutageEnded))
     assert (began.account, began.policy) == ("acme", "closed")
     assert "broke at" in began.error
     assert ended.calls == 0
@@ -56,15 +52,10 @@ async def test_a_closed_pool_admits_nothing(
 
 
 async def test_an_open_pool_admits_up_to_its_cap_and_books_it_when_the_store_is_back(
-    opened: Open,
-    store: FailingStore,
-    fail: Act,
-    mend: Act,
-    events: list[Event],
-    do: Do,
+    shaky: Shaky, do: Do
 ) -> None:
-    pool = opened(UP_TO_A_DOLLAR)
-    fail()
+    pool = shaky.open(UP_TO_A_DOLLAR)
+    shaky.fail()
     labels = {"agent": "web", "node": "search"}
 
     holds = [await do(pool.reserve, usd("0.30"), labels=labels) for _ in range(3)]
@@ -73,8 +64,8 @@ async def test_an_open_pool_admits_up_to_its_cap_and_books_it_when_the_store_is_
     for hold in holds[:2]:
         await do(hold.settle, usd("0.20"), tokens(5))
     await do(holds[2].release)
-    assert store.memory.journal()[-1].kind == "open"
-    mend()
+    assert shaky.store.memory.journal()[-1].kind == "open"
+    shaky.mend()
 
     report = await do(pool.report)
 
@@ -84,141 +75,123 @@ async def test_an_open_pool_admits_up_to_its_cap_and_books_it_when_the_store_is_
     line = report.by("agent", "node")["web", "search"]
     assert (line.outages, line.outage) == (2, {"usd": 4 * 10**8, "tokens": 10})
     assert "2 during outages, $0.40" in str(report)
-    assert [each.kind for each in store.journal()][-1] == "outage"
-    assert sum(isinstance(each, Reserved) for each in events) == 3
-    assert sum(isinstance(each, Settled) for each in events) == 2
-    (ended,) = (each for each in events if isinstance(each, OutageEnded))
+    assert [each.kind for each in shaky.store.journal()][-1] == "outage"
+    assert sum(isinstance(each, Reserved) for each in shaky.events) == 3
+    assert sum(isinstance(each, Settled) for each in shaky.events) == 2
+    (ended,) = (each for each in shaky.events if isinstance(each, OutageEnded))
     assert (ended.calls, ended.amounts) == (3, {"usd": 4 * 10**8, "tokens": 10})
-    assert_quiet(store)
+    assert_quiet(shaky.store)
     assert_report_adds_up(pool)
 
 
-async def test_the_cap_is_for_each_outage(
-    opened: Open, store: FailingStore, fail: Act, mend: Act, do: Do
-) -> None:
-    pool = opened(UP_TO_A_DOLLAR)
+async def test_the_cap_is_for_each_outage(shaky: Shaky, do: Do) -> None:
+    pool = shaky.open(UP_TO_A_DOLLAR)
     still_open = None
     for number in range(3):
-        fail()
+        shaky.fail()
         hold = await do(pool.reserve, usd("0.90"))
         still_open = still_open or await do(pool.reserve, usd("0.10"))
         with pytest.raises(StoreUnavailable):
             await do(pool.reserve, usd("0.01"))
         await do(hold.settle, usd("0.50"))
-        mend()
+        shaky.mend()
         assert (await do(pool.balance)).spent.value == (number + 1) * 5 * 10**8
 
     assert still_open is not None
     await do(still_open.settle, usd("0.05"))
     assert (await do(pool.balance)).spent == usd("1.55")
-    assert_quiet(store)
+    assert_quiet(shaky.store)
 
 
 async def test_a_report_whose_answer_was_lost_is_not_booked_twice(
-    opened: Open, store: FailingStore, fail: Act, mend: Act, do: Do
+    shaky: Shaky, do: Do
 ) -> None:
-    pool = opened(UP_TO_A_DOLLAR)
-    fail()
+    pool = shaky.open(UP_TO_A_DOLLAR)
+    shaky.fail()
     await do((await do(pool.reserve, usd("0.30"))).settle, usd("0.30"))
-    mend()
-    store.breaks("outage", lost=True)
+    shaky.mend()
+    shaky.store.breaks("outage", lost=True)
+    shaky.store.breaks("read")
     with pytest.raises(StoreError):
-        store.breaks("read")
         await do(pool.balance)
-    mend()
+    shaky.mend()
 
     await do((await do(pool.reserve, usd("0.10"))).settle, usd("0.10"))
 
     assert pool.balance().spent == usd("0.40")
-    assert_quiet(store)
+    assert_quiet(shaky.store)
 
 
 async def test_a_hold_that_the_store_took_before_it_failed_is_given_back(
-    opened: Open, store: FailingStore, mend: Act, do: Do
+    shaky: Shaky, do: Do
 ) -> None:
-    pool = opened(UP_TO_A_DOLLAR)
-    store.breaks("reserve", lost=True)
+    pool = shaky.open(UP_TO_A_DOLLAR)
+    shaky.store.breaks("reserve", lost=True)
     hold = await do(pool.reserve, usd(1))
-    mend()
+    shaky.mend()
 
     await do(hold.settle, usd(1))
     await do(pool.balance)
 
     assert pool.balance().spent == usd(1)
-    assert_quiet(store)
+    assert_quiet(shaky.store)
 
 
 @pytest.mark.parametrize("policy", [UP_TO_A_DOLLAR, LEASED], ids=str)
 async def test_a_store_that_failed_is_asked_once_a_second_only(
-    opened: Open,
-    store: FailingStore,
-    fail: Act,
-    clock: StillClock,
-    policy: OnOutage,
-    do: Do,
+    shaky: Shaky, policy: OnOutage, do: Do
 ) -> None:
-    pool = opened(policy)
+    pool = shaky.open(policy)
     await do((await do(pool.reserve, usd("0.01"))).settle, usd("0.01"))
-    fail()
-    store.attempts.clear()
+    shaky.fail()
+    shaky.store.attempts.clear()
     for _ in range(10):
         await do((await do(pool.reserve, usd("0.01"))).settle, usd("0.01"))
-    assert len(store.attempts) == 1
+    assert len(shaky.store.attempts) == 1
 
-    clock.advance(1)
+    shaky.clock.advance(1)
     for _ in range(10):
         await do((await do(pool.reserve, usd("0.01"))).settle, usd("0.01"))
 
-    assert len(store.attempts) == 2
-    store.mend()
+    assert len(shaky.store.attempts) == 2
+    shaky.mend()
 
 
 @pytest.mark.parametrize("policy", [OnOutage.closed(), UP_TO_A_DOLLAR, LEASED], ids=str)
 async def test_a_call_that_was_admitted_before_is_settled_when_the_store_is_back(
-    opened: Open,
-    store: FailingStore,
-    fail: Act,
-    mend: Act,
-    events: list[Event],
-    policy: OnOutage,
-    do: Do,
+    shaky: Shaky, policy: OnOutage, do: Do
 ) -> None:
-    pool = opened(policy)
+    pool = shaky.open(policy)
     hold, other = await do(pool.reserve, usd(1)), await do(pool.reserve, usd(1))
-    fail()
+    shaky.fail()
     await do(hold.settle, usd("0.70"))
     await do(other.release)
-    mend()
+    shaky.mend()
 
     await do((await do(pool.reserve, usd(1))).release)
     await do(pool.balance)
 
     assert (await do(pool.balance)).spent == usd("0.70")
-    assert sum(isinstance(each, SettleDeferred) for each in events) >= 1
+    assert sum(isinstance(each, SettleDeferred) for each in shaky.events) >= 1
     assert pool.balance().held == usd(0)
 
 
 async def test_a_leased_pool_goes_on_from_its_lease_until_its_time_is_over(
-    opened: Open,
-    store: FailingStore,
-    fail: Act,
-    mend: Act,
-    clock: StillClock,
-    do: Do,
+    shaky: Shaky, do: Do
 ) -> None:
-    pool = opened(LEASED)
+    pool = shaky.open(LEASED)
     await do((await do(pool.reserve, usd(2))).settle, usd(2))
     assert pool.balance().available == usd(7)
-    fail()
+    shaky.fail()
 
     hold = await do(pool.reserve, usd("0.40"))
     await do(hold.settle, usd("0.30"))
     with pytest.raises(StoreUnavailable):
         await do(pool.reserve, usd("0.80"))
-    clock.advance(60)
+    shaky.clock.advance(60)
     with pytest.raises(StoreUnavailable):
         await do(pool.reserve, usd("0.01"))
-    mend()
+    shaky.mend()
 
     assert (await do(pool.balance)).spent == usd("2.30")
     report = await do(pool.report)
@@ -226,14 +199,12 @@ async def test_a_leased_pool_goes_on_from_its_lease_until_its_time_is_over(
     assert_report_adds_up(pool)
 
 
-async def test_a_leased_pool_never_passes_a_limit(
-    opened: Open, store: FailingStore, fail: Act, mend: Act, clock: StillClock, do: Do
-) -> None:
+async def test_a_leased_pool_never_passes_a_limit(shaky: Shaky, do: Do) -> None:
     """Two processes, and a limit that is nearly used up."""
-    one, other = opened(LEASED), opened(LEASED)
+    one, other = shaky.open(LEASED), shaky.open(LEASED)
     one.reserve(usd("8.5")).settle(usd("8.5"))
     other.reserve(usd("0.10")).settle(usd("0.10"))
-    fail()
+    shaky.fail()
 
     admitted = usd("8.60")
     for pool in (one, other):
@@ -243,7 +214,7 @@ async def test_a_leased_pool_never_passes_a_limit(
                 admitted += usd("0.05")
         except StoreUnavailable:
             pass
-    mend()
+    shaky.mend()
 
     assert usd("8.60") < admitted <= usd(10)
     for pool in (one, other):
@@ -251,13 +222,11 @@ async def test_a_leased_pool_never_passes_a_limit(
     assert (await do(one.balance)).spent == admitted
 
 
-async def test_limits_of_children_bind_in_leases(
-    opened: Open, store: FailingStore, fail: Act, mend: Act, do: Do
-) -> None:
-    pool = opened(LEASED)
+async def test_limits_of_children_bind_in_leases(shaky: Shaky, do: Do) -> None:
+    pool = shaky.open(LEASED)
     child = await do(pool.open, "child", limit=usd("0.50"))
     await do((await do(child.reserve, usd("0.10"))).settle, usd("0.10"))
-    fail()
+    shaky.fail()
 
     await do((await do(child.reserve, usd("0.20"))).settle, usd("0.20"))
     with pytest.raises(StoreUnavailable):
@@ -265,14 +234,12 @@ async def test_limits_of_children_bind_in_leases(
     with pytest.raises(StoreUnavailable):
         await do(pool.reserve, usd("0.01"))
 
-    mend()
+    shaky.mend()
     assert (await do(pool.balance)).spent == usd("0.30")
 
 
-def test_a_pool_that_is_closed_gives_its_leases_back(
-    opened: Open, store: FailingStore
-) -> None:
-    pool = opened(LEASED)
+def test_a_pool_that_is_closed_gives_its_leases_back(shaky: Shaky) -> None:
+    pool = shaky.open(LEASED)
     pool.open("child").reserve(usd(1)).settle(usd(1))
     pool.reserve(usd(1)).settle(usd(1))
 
@@ -280,27 +247,25 @@ def test_a_pool_that_is_closed_gives_its_leases_back(
 
     assert pool.balance().spent == usd(2)
     assert pool.balance().lent == usd(0)
-    assert_quiet(store)
+    assert_quiet(shaky.store)
 
 
-def test_what_is_kept_ready_is_given_back_when_the_process_ends(
-    opened: Open, store: FailingStore
-) -> None:
-    pool = opened(LEASED)
+def test_what_is_kept_ready_is_given_back_when_the_process_ends(shaky: Shaky) -> None:
+    pool = shaky.open(LEASED)
     pool.reserve(usd(1)).settle(usd(1))
     assert pool.balance().available == usd(8)
 
-    pool.ledger.run(pool.ledger.ended())  # type: ignore[attr-defined]  # as at exit
+    pool.ledger.end()  # type: ignore[attr-defined]  # as at exit
 
     assert pool.balance().available == usd(9)
 
 
 def test_a_lease_of_this_process_that_lapsed_unused_is_not_given_up(
-    opened: Open, clock: StillClock
+    shaky: Shaky,
 ) -> None:
-    pool = opened(LEASED)
+    pool = shaky.open(LEASED)
     pool.reserve(usd(1)).settle(usd(1))
-    clock.advance(61)
+    shaky.clock.advance(61)
 
     assert pool.balance().spent == usd(1)
     assert pool.balance().available == usd(9)
@@ -309,10 +274,10 @@ def test_a_lease_of_this_process_that_lapsed_unused_is_not_given_up(
 
 @pytest.mark.parametrize("policy", [OnOutage.closed(), UP_TO_A_DOLLAR, LEASED], ids=str)
 async def test_books_that_cannot_be_read_say_so_whatever_the_policy(
-    opened: Open, fail: Act, mend: Act, policy: OnOutage, do: Do
+    shaky: Shaky, policy: OnOutage, do: Do
 ) -> None:
-    pool = opened(policy)
-    fail()
+    pool = shaky.open(policy)
+    shaky.fail()
 
     for read in (pool.balance, pool.report, pool.explain):
         with pytest.raises(StoreError, match="broke at"):
@@ -322,85 +287,81 @@ async def test_books_that_cannot_be_read_say_so_whatever_the_policy(
             await do(change, usd(1))
     with pytest.raises(StoreError, match="broke at"):
         await do(pool.open, "child")
-    mend()
+    shaky.mend()
     assert (await do(pool.balance)).spent == usd(0)
 
 
 @pytest.mark.parametrize("policy", [OnOutage.closed(), UP_TO_A_DOLLAR, LEASED], ids=str)
 def test_a_pool_cannot_be_opened_while_the_store_does_not_answer(
-    opened: Open, fail: Act, store: FailingStore, policy: OnOutage
+    shaky: Shaky, policy: OnOutage
 ) -> None:
     """A mistake in its address must not look like an outage."""
-    fail()
+    shaky.fail()
 
     with pytest.raises(StoreError, match="broke at"):
-        opened(policy)
+        shaky.open(policy)
 
-    store.mend()
+    shaky.mend()
 
 
 async def test_what_can_be_afforded_in_an_outage_is_what_would_be_admitted(
-    opened: Open, fail: Act, mend: Act, do: Do
+    shaky: Shaky, do: Do
 ) -> None:
     for policy in (UP_TO_A_DOLLAR, LEASED):
-        pool = opened(policy)
+        pool = shaky.open(policy)
         await do((await do(pool.reserve, usd("0.01"))).settle, usd("0.01"))
-        fail()
+        shaky.fail()
         assert await do(pool.can_afford, usd(1))
         assert not await do(pool.can_afford, usd("1.01"))
         assert await do(pool.reserve, usd(1))
         assert not await do(pool.can_afford, usd("0.01"))
-        mend()
+        shaky.mend()
         await do(pool.balance)
 
 
-def test_a_call_without_a_price_is_refused_in_an_outage_too(
-    opened: Open, fail: Act, store: FailingStore
-) -> None:
-    pool = opened(UP_TO_A_DOLLAR)
-    fail()
+def test_a_call_without_a_price_is_refused_in_an_outage_too(shaky: Shaky) -> None:
+    pool = shaky.open(UP_TO_A_DOLLAR)
+    shaky.fail()
     order = Order({"tokens": 5}, unpriced=True, labels={"model": "odd"})
 
     with pytest.raises(PriceUnknown, match="odd"):
         pool.ledger.run(pool.ledger.reserve(pool.path, order))
 
-    store.mend()
+    shaky.mend()
 
 
 def test_a_hold_of_an_outage_that_nobody_settles_is_given_back_at_its_time(
-    opened: Open, fail: Act, mend: Act, clock: StillClock, store: FailingStore
+    shaky: Shaky,
 ) -> None:
-    pool = opened(UP_TO_A_DOLLAR)
-    fail()
+    pool = shaky.open(UP_TO_A_DOLLAR)
+    shaky.fail()
     pool.reserve(usd("0.50"), ttl_seconds=10)
     order = Order({"usd": 10**8}, ttl_seconds=10, started=True)
     pool.ledger.run(pool.ledger.reserve(pool.path, order))
-    clock.advance(11)
-    mend()
+    shaky.clock.advance(11)
+    shaky.mend()
 
     pool.reserve(usd(1)).release()
 
     assert pool.report().spent() == usd("0.10")
     assert pool.report().total.estimated == 1
-    assert_quiet(store)
+    assert_quiet(shaky.store)
 
 
-def test_the_state_can_be_seen_without_the_store(
-    opened: Open, fail: Act, mend: Act
-) -> None:
-    pool = opened(UP_TO_A_DOLLAR)
+def test_the_state_can_be_seen_without_the_store(shaky: Shaky) -> None:
+    pool = shaky.open(UP_TO_A_DOLLAR)
     assert pool.ledger.outage is not None
     assert str(pool.ledger.outage) == (
         "When the store does not answer: open up to $1.00."
     )
-    fail()
+    shaky.fail()
     pool.reserve(usd("0.25"))
     status = pool.ledger.outage
 
     assert status is not None
     assert (status.down, status.calls, status.used) == (True, 1, (usd("0.25"),))
     assert "It does not answer since" in str(status)
-    mend()
+    shaky.mend()
     report = pool.report()
     assert report.outage is not None
     assert not report.outage.down
@@ -408,11 +369,9 @@ def test_the_state_can_be_seen_without_the_store(
     assert report.as_dict()["outage"]["calls"] == 1
 
 
-def test_threads_in_an_outage_stay_under_the_cap(
-    opened: Open, fail: Act, mend: Act, store: FailingStore
-) -> None:
-    pool = opened(UP_TO_A_DOLLAR)
-    fail()
+def test_threads_in_an_outage_stay_under_the_cap(shaky: Shaky) -> None:
+    pool = shaky.open(UP_TO_A_DOLLAR)
+    shaky.fail()
 
     def call(_: int) -> bool:
         try:
@@ -423,31 +382,27 @@ def test_threads_in_an_outage_stay_under_the_cap(
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(call, range(200))) == 100
-    mend()
+    shaky.mend()
     assert pool.balance().spent == usd(1)
-    assert_quiet(store)
+    assert_quiet(shaky.store)
 
 
-def test_units_that_are_not_capped_are_booked_all_the_same(
-    opened: Open, fail: Act, mend: Act
-) -> None:
-    pool = opened(UP_TO_A_DOLLAR)
-    fail()
+def test_units_that_are_not_capped_are_booked_all_the_same(shaky: Shaky) -> None:
+    pool = shaky.open(UP_TO_A_DOLLAR)
+    shaky.fail()
     pool.reserve(tokens(10**6)).settle(tokens(10**6))
-    mend()
+    shaky.mend()
 
     assert pool.balance("tokens").spent == tokens(10**6)
 
 
-def test_an_account_that_nobody_knows_is_charged_to_the_root(
-    opened: Open, fail: Act, mend: Act
-) -> None:
-    pool = opened(UP_TO_A_DOLLAR)
-    fail()
+def test_an_account_that_nobody_knows_is_charged_to_the_root(shaky: Shaky) -> None:
+    pool = shaky.open(UP_TO_A_DOLLAR)
+    shaky.fail()
     order = Order({"usd": 10**8})
     hold = pool.ledger.run(pool.ledger.reserve("acme/nobody", order))
     pool.ledger.run(pool.ledger.settle(hold, Charge({"usd": 10**8})))
-    mend()
+    shaky.mend()
 
     assert pool.report().by("account")[("acme",)].amounts == {"usd": 10**8}
 
@@ -466,3 +421,33 @@ def test_a_pool_in_this_programs_memory_has_no_outages() -> None:
     pool = BudgetPool("acme", usd(1), on_outage=UP_TO_A_DOLLAR)
 
     assert pool.report().outage is None
+
+
+async def test_what_is_kept_ready_can_be_spent_when_nothing_else_is_left(
+    shaky: Shaky, do: Do
+) -> None:
+    pool = shaky.open(LEASED)
+    for _ in range(100):
+        await do((await do(pool.reserve, usd("0.10"))).settle, usd("0.10"))
+
+    assert (await do(pool.balance)).spent == usd(10)
+    assert_quiet(shaky.store)
+
+
+def test_leases_must_keep_every_limit_of_the_pool(shaky: Shaky) -> None:
+    with pytest.raises(InvalidLease, match="tokens"):
+        BudgetPool("acme", usd(1), tokens(9), store=shaky.store, on_outage=LEASED)
+
+
+async def test_a_store_without_its_books_is_no_outage(
+    shaky: Shaky, monkeypatch: pytest.MonkeyPatch, do: Do
+) -> None:
+    pool = shaky.open(UP_TO_A_DOLLAR)
+
+    def lost(_: object) -> None:
+        raise StoreLost("acme", "somewhere")
+
+    monkeypatch.setattr(shaky.store, "post", lost)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="are gone from somewhere"):
+            await do(pool.reserve, usd("0.10"))

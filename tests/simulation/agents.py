@@ -50,6 +50,7 @@ class Agent:
             self._accept(no, task, before)
         except HoldNotOpen as late:
             self.world.census["holds that ended before they were answered"] += 1
+            self.world.refused.add(late.hold)
             assert self.world.naive.holds[late.hold].status != "open"
         except StoreError:
             assert task.failures > before, "the store was said to fail, but did not"

@@ -22,8 +22,8 @@ from tests.simulation.wire import Wire
 from tests.simulation.world import Clock, World
 
 AGENTS: Final = 300
-STEPS: Final = 5000
-LOOK_EVERY: Final = 3000
+STEPS: Final = 4000
+LOOK_EVERY: Final = 4000
 OPERATORS: Final = 18
 TEAMS: Final = 8
 LEAVES: Final = 5

@@ -36,7 +36,7 @@ from tests.simulation.wire import Message, Pause
 
 DAY_ONE: Final = 1_000_000.0
 DIARY: Final = 30
-LONGEST: Final = 400
+LONGEST: Final = 240
 """How many characters of one step are told."""
 SHORT: Final = (Kind.EXHAUSTED, Kind.CONTENDED)
 PROCESSES: Final = 6

@@ -266,8 +266,6 @@ class Histories(RuleBasedStateMachine):
         self, hold: tuple[Held, Hold], amount: int | None, *, lost: bool
     ) -> None:
         """Nobody is told: it is tried again by itself."""
-        # For a slice that was closed meanwhile see test_model.py.
-        lost = lost and not any(each.closed for each in hold[1].node.line())
         used = [] if amount is None else [usd(amount)]
         self.failing(
             "settle",

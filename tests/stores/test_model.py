@@ -45,7 +45,6 @@ def test_stores_on_servers_agree_with_memory(postgres_url: str, redis_url: str) 
     agree(25, [Phase.reuse, Phase.generate], postgres_url, redis_url)
 
 
-@pytest.mark.xfail(reason="only a settle that is answered returns what is left")
 def test_a_closed_slice_returns_its_rest_though_the_answer_to_a_settle_was_lost() -> (
     None
 ):

@@ -71,7 +71,8 @@ def run_python(script, *args):
 
 def test_pools_of_other_names_have_books_of_their_own(path):
     acme, other = (
-        BudgetPool(name, usd(1), store=f"sqlite:///{path}") for name in ("acme", "umbra")
+        BudgetPool(name, usd(1), store=f"sqlite:///{path}")
+        for name in ("acme", "umbra")
     )
     acme.reserve(usd("0.75")).settle()
 

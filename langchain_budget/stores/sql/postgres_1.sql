@@ -88,7 +88,11 @@ $ceiling$;
 -- Apply a posting whole, or say why not and change nothing.
 --
 -- The lock on the book makes its postings serial: each sees all that was done before,
--- and numbers are given in the order in which things are done.
+-- and numbers are given in the order in which things are done. Every chain of accounts
+-- ends at a root, whose counters would make them wait for each other anyway.
+--
+-- Arrays come as text: each is read where it is needed. Scans of whole tables are off,
+-- so that a plan made when there were few counters will do when there are many.
 CREATE FUNCTION budget_post(
   in_book bigint,
   in_epoch text,
@@ -99,21 +103,30 @@ CREATE FUNCTION budget_post(
   for_account text,
   entry_body text,
   -- Accounts at these versions; the first *admitted* of them are open, not frozen.
+  -- Nothing has changed since generation *passed*, when they were so.
   paths text,
   versions text,
   admitted integer,
   passed bigint,
   since double precision,
   until double precision,
-  -- Counters, each by account, unit and window. The first *moving* of them change: by
-  -- what is granted, held, spent and lent, and whether that makes a limit.
-  names text[],
-  changes bigint[],
-  -- For each: what must be available, what more is granted, whether no limit is asked.
-  asked bigint[],
+  -- Counters. The first *moving* of them change; the others are only looked at.
+  accounts text,
+  units text,
+  windows text,
+  grants text,
+  holds text,
+  spends text,
+  loans text,
+  limits text,
+  -- So much must be available, so much more can be counted, there is no limit.
+  wanted text,
+  more text,
+  unpriced text,
   -- Places of a slice and of those who pay for its overrun.
   pours text,
   moving integer,
+  -- Whether the receipt says how counters were before.
   told boolean,
   -- The hold, which must be in one of these states, or may be new.
   doing text,
@@ -121,7 +134,9 @@ CREATE FUNCTION budget_post(
   states text,
   may_be_new boolean,
   ttl double precision,
-  closed_as text,
+  end_status text,
+  end_basis text,
+  end_charged text,
   -- The body of a hold; of what has no hold, what is the same when it comes again.
   content text,
   -- Accounts to write: path, version, frozen, closed, expires at, ceilings, body.
@@ -140,11 +155,10 @@ DECLARE
   unseen boolean := false;
   missing boolean;
   refused boolean;
-  pour text;
   tids tid[];
-  places integer[];
-  which integer;
   moved integer;
+  pour text;
+  places integer[];
   over bigint;
 BEGIN
   -- Each statement from here on sees all that was done under this lock before.
@@ -160,8 +174,8 @@ BEGIN
   END IF;
   book_seq := known.book_seq;
   book_generation := known.generation;
-  spilled := '{}';
   now := coalesce(clock, extract(epoch FROM clock_timestamp()));
+  spilled := '{}';
 
   outcome := 'known';
   IF doing = '' THEN
@@ -195,106 +209,113 @@ BEGIN
   IF now < since OR now >= until THEN
     RETURN;
   END IF;
+
   outcome := 'accounts';
   IF passed IS DISTINCT FROM book_generation THEN
     SELECT bool_or(
         coalesce(a.version, 0) <> w.version
         OR w.place <= admitted AND (a.closed OR a.frozen <> '')
       ) INTO refused
-      FROM unnest(paths::text[], versions::bigint[]) WITH ORDINALITY AS w (path, version, place)
+      FROM unnest(paths::text[], versions::bigint[])
+        WITH ORDINALITY AS w (path, version, place)
       LEFT JOIN budget_accounts a ON a.book = in_book AND a.path = w.path;
     IF refused THEN
       SELECT json_agg(json_build_array(a.path, a.version, a.frozen, a.closed))
-        INTO detail
-        FROM budget_accounts a WHERE a.book = in_book AND a.path = ANY (paths::text[]);
+        INTO detail FROM budget_accounts a
+        WHERE a.book = in_book AND a.path = ANY (paths::text[]);
       RETURN;
     END IF;
   END IF;
 
   outcome := 'money';
-  IF NOT unseen AND names <> '{}' THEN
+  IF accounts <> '{}' AND NOT unseen THEN
     LOOP
       SELECT
           array_agg(c.tid),
-          array_agg(ARRAY[c.granted, c.held, c.spent, c.lent]) FILTER (WHERE told),
+          array_agg(ARRAY[c.granted, c.held, c.spent, c.lent]),
           bool_or(c.tid IS NULL),
           bool_or(
-            c.granted::numeric - c.held - c.spent - c.lent < asked[3 * c.place - 2]
-            OR coalesce(c.granted, 0)::numeric + asked[3 * c.place - 1]
-              > 4611686018427387904
-            OR asked[3 * c.place] > 0 AND c.granted IS NOT NULL
+            c.granted::numeric - c.held - c.spent - c.lent < c.wanted
+            OR coalesce(c.granted, 0)::numeric + c.more > 4611686018427387904
+            OR c.unpriced > 0 AND c.granted IS NOT NULL
           )
         INTO tids, balances, missing, refused
         FROM (
           SELECT
-            w.place, f.tid,
-            CASE WHEN f.tid IS NULL
-              THEN budget_ceiling(
-                in_book, names[3 * w.place - 2],
-                names[3 * w.place - 1], names[3 * w.place]
-              )
-              ELSE f.granted
-            END AS granted,
-            coalesce(f.held, 0) AS held,
-            coalesce(f.spent, 0) AS spent,
-            coalesce(f.lent, 0) AS lent
-          FROM generate_series(1, cardinality(names) / 3)
-            WITH ORDINALITY AS w (number, place)
-          LEFT JOIN LATERAL (
-            SELECT b.ctid AS tid, b.* FROM budget_counters b
-            WHERE b.book = in_book AND b.account = names[3 * w.place - 2]
-              AND b.unit = names[3 * w.place - 1] AND b."window" = names[3 * w.place]
-            OFFSET 0
-          ) AS f ON true
-          ORDER BY w.place
+              w.wanted, w.more, w.unpriced, f.tid,
+              CASE
+                WHEN f.tid IS NULL
+                THEN budget_ceiling(in_book, w.account, w.unit, w."window")
+                ELSE f.granted
+              END AS granted,
+              coalesce(f.held, 0) AS held,
+              coalesce(f.spent, 0) AS spent,
+              coalesce(f.lent, 0) AS lent
+            FROM unnest(
+                accounts::text[], units::text[], windows::text[],
+                wanted::bigint[], more::bigint[], unpriced::bigint[]
+              ) WITH ORDINALITY
+              AS w (account, unit, "window", wanted, more, unpriced, place)
+            LEFT JOIN LATERAL (
+              SELECT k.ctid AS tid, k.* FROM budget_counters k
+              WHERE k.book = in_book AND k.account = w.account
+                AND k.unit = w.unit AND k."window" = w."window"
+              OFFSET 0  -- one after the other, by their key
+            ) AS f ON true
+            ORDER BY w.place
         ) AS c;
-      IF refused AND told THEN
+      IF refused THEN
         RETURN;
-      ELSIF refused THEN
-        told := true;
-        CONTINUE;
       END IF;
       EXIT WHEN NOT missing;
       INSERT INTO budget_counters (book, account, unit, "window", granted)
-        SELECT in_book, names[3 * place - 2], names[3 * place - 1], names[3 * place],
-          budget_ceiling(
-            in_book, names[3 * place - 2], names[3 * place - 1], names[3 * place]
-          )
-        FROM generate_series(1, cardinality(names) / 3) AS place
+        SELECT in_book, w.account, w.unit, w."window",
+            budget_ceiling(in_book, w.account, w.unit, w."window")
+          FROM unnest(accounts::text[], units::text[], windows::text[])
+            AS w (account, unit, "window")
         ON CONFLICT DO NOTHING;
     END LOOP;
+
     UPDATE budget_counters c SET
         granted = CASE
-          WHEN changes[5 * w.place] > 0
-          THEN coalesce(c.granted, 0) + changes[5 * w.place - 4]
+          WHEN w.limits > 0 THEN coalesce(c.granted, 0) + coalesce(w.granted, 0)
           ELSE c.granted
         END,
-        held = c.held + changes[5 * w.place - 3],
-        spent = c.spent + changes[5 * w.place - 2],
-        lent = c.lent + changes[5 * w.place - 1]
-      FROM unnest(tids[:moving]) WITH ORDINALITY AS w (tid, place)
+        held = c.held + coalesce(w.held, 0),
+        spent = c.spent + coalesce(w.spent, 0),
+        lent = c.lent + coalesce(w.lent, 0)
+      FROM unnest(
+          tids[:moving], grants::bigint[], holds::bigint[],
+          spends::bigint[], loans::bigint[], limits::bigint[]
+        ) AS w (tid, granted, held, spent, lent, limits)
       WHERE c.ctid = w.tid;
     GET DIAGNOSTICS moved = ROW_COUNT;
-    IF moved <> moving THEN
-      RAISE serialization_failure USING MESSAGE = 'budget_counters were changed by others';
+    IF moved <> moving THEN  -- somebody writes to the tables who is not this function
+      RAISE serialization_failure;
     END IF;
+
+    -- What a slice has less than nothing left is granted to it, and lent by the others.
     FOREACH pour IN ARRAY pours::text[] LOOP
       places := pour::integer[];
-      which := places[1];
       SELECT greatest(c.held + c.spent + c.lent - c.granted, 0) INTO over
         FROM budget_counters c
-        WHERE c.book = in_book AND c.account = names[3 * which - 2]
-          AND c.unit = names[3 * which - 1] AND c."window" = names[3 * which];
+        WHERE c.book = in_book
+          AND c.account = (accounts::text[])[places[1]]
+          AND c.unit = (units::text[])[places[1]]
+          AND c."window" = (windows::text[])[places[1]];
       spilled := spilled || over;
-      FOREACH which IN ARRAY places LOOP
-        EXIT WHEN over = 0;
-        UPDATE budget_counters c SET
-            granted = c.granted + CASE which WHEN places[1] THEN over ELSE 0 END,
-            lent = c.lent + CASE which WHEN places[1] THEN 0 ELSE over END
-          WHERE c.book = in_book AND c.account = names[3 * which - 2]
-            AND c.unit = names[3 * which - 1] AND c."window" = names[3 * which];
-      END LOOP;
+      UPDATE budget_counters c SET
+          granted = CASE w.rank WHEN 1 THEN c.granted + over ELSE c.granted END,
+          lent = CASE w.rank WHEN 1 THEN c.lent ELSE c.lent + over END
+        FROM unnest(places) WITH ORDINALITY AS w (place, rank)
+        WHERE over > 0 AND c.book = in_book
+          AND c.account = (accounts::text[])[w.place]
+          AND c.unit = (units::text[])[w.place]
+          AND c."window" = (windows::text[])[w.place];
     END LOOP;
+  END IF;
+  IF NOT told THEN
+    balances := NULL;
   END IF;
 
   outcome := 'done';
@@ -305,22 +326,23 @@ BEGIN
   INSERT INTO budget_journal VALUES (
     in_book, entry, now, posting_kind, posting_id, for_account, hold_id, unseen,
     CASE doing WHEN '' THEN content ELSE '' END,
-    CASE doing WHEN '' THEN balances END, spilled, entry_body
+    CASE doing WHEN '' THEN balances END,
+    spilled, entry_body
   );
   IF doing = 'open' OR unseen THEN
     INSERT INTO budget_holds VALUES (
       in_book, hold_id, for_account, now, now + ttl,
-      (closed_as::text[])[1], (closed_as::text[])[2], (closed_as::text[])[3], content
+      end_status, end_basis, end_charged, content
     );
   ELSIF doing = 'close' THEN
     UPDATE budget_holds
-      SET status = (closed_as::text[])[1], basis = (closed_as::text[])[2], charged = (closed_as::text[])[3]
+      SET status = end_status, basis = end_basis, charged = end_charged
       WHERE book = in_book AND id = hold_id;
   ELSIF account_rows <> '' THEN
     INSERT INTO budget_accounts
       SELECT in_book, r ->> 0, (r ->> 1)::bigint, r ->> 2, (r ->> 3)::boolean,
-        coalesce(now + ttl, (r ->> 4)::double precision), r -> 5, r ->> 6
-      FROM jsonb_array_elements(account_rows::jsonb) AS r
+          coalesce(now + ttl, (r ->> 4)::double precision), r -> 5, r ->> 6
+        FROM jsonb_array_elements(account_rows::jsonb) AS r
       ON CONFLICT (book, path) DO UPDATE SET
         version = EXCLUDED.version,
         frozen = EXCLUDED.frozen,
@@ -329,10 +351,10 @@ BEGIN
         ceilings = EXCLUDED.ceilings,
         body = EXCLUDED.body;
     INSERT INTO budget_counters (book, account, unit, "window", granted)
-      SELECT in_book, r ->> 0, lifelong.key, '', lifelong.value::bigint
-      FROM jsonb_array_elements(account_rows::jsonb) AS r,
-        jsonb_each_text(r -> 5) AS lifelong
-      WHERE lifelong.key NOT LIKE '%@%'
+      SELECT in_book, r ->> 0, ceiling.key, '', ceiling.value::bigint
+        FROM jsonb_array_elements(account_rows::jsonb) AS r,
+          jsonb_each_text(r -> 5) AS ceiling
+        WHERE ceiling.key NOT LIKE '%@%'
       ON CONFLICT DO NOTHING;
   END IF;
 END

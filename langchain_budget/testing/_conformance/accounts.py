@@ -1,5 +1,4 @@
 """Accounts: written as they are, told as they were written."""
-# ruff: noqa: S101
 
 from __future__ import annotations
 

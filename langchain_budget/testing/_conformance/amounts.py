@@ -1,5 +1,4 @@
 """Whole numbers stay whole, and limits are exact to the last unit."""
-# ruff: noqa: S101, PLR2004
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """A hold: how it ends."""
-# ruff: noqa: S101
 
 from __future__ import annotations
 

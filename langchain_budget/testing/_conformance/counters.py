@@ -1,5 +1,4 @@
 """Counters: made from ceilings, and what changes them."""
-# ruff: noqa: S101
 
 from __future__ import annotations
 

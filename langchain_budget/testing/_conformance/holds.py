@@ -1,5 +1,4 @@
 """A hold: how it is opened, and what is told of it."""
-# ruff: noqa: S101
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The journal: what happened, in order, and all of it."""
-# ruff: noqa: S101, PLR2004
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Why a posting is refused: what is looked at, and in which order."""
-# ruff: noqa: S101
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Names: any text that may be a name is one, and no other one."""
-# ruff: noqa: S101
 
 from __future__ import annotations
 

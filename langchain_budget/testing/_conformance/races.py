@@ -1,5 +1,4 @@
 """Many at once: nobody comes between the look at a limit and the change."""
-# ruff: noqa: S101, PLR2004
 
 from __future__ import annotations
 

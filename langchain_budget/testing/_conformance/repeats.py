@@ -1,5 +1,4 @@
 """A posting that comes again is answered again, and applied once."""
-# ruff: noqa: S101
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Slices: what is carved out, what comes back, and who pays for an overrun."""
-# ruff: noqa: S101
 
 from __future__ import annotations
 

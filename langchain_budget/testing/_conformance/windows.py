@@ -1,5 +1,4 @@
 """Windows: one counter for each day, or whatever a window is."""
-# ruff: noqa: S101
 
 from __future__ import annotations
 

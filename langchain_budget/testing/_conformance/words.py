@@ -1,5 +1,4 @@
 """What the cases say to a store, and how they look at what it made of it."""
-# ruff: noqa: S101  # asserting is what these do
 
 from __future__ import annotations
 
