@@ -62,7 +62,13 @@ def bench(arguments: list[str]) -> int:
     return run("python", "-m", "benchmarks", *arguments)
 
 
-COMMANDS = {each.__name__: each for each in (demo, test, check, bench)}
+def mutants(arguments: list[str]) -> int:
+    """See that the tests notice planted faults; arguments go to tests.mutants.run."""
+    install("test")
+    return run("python", "-m", "tests.mutants.run", *arguments)
+
+
+COMMANDS = {each.__name__: each for each in (demo, test, check, bench, mutants)}
 
 
 def main() -> int:

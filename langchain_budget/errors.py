@@ -35,8 +35,6 @@ keeps the work of paid siblings, so that it can go on after a top-up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from langchain_core.exceptions import ModelError
 from langgraph.errors import GraphBubbleUp
 

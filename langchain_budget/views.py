@@ -129,9 +129,7 @@ def left_of(ledger: Ledger, path: str, units: Iterable[str]) -> Talk[dict[str, i
     return {unit: value for unit, value in left.items() if value is not None}
 
 
-def least(
-    route: Route, unit: str, balances: Balances, now: float = 0.0
-) -> int | None:
+def least(route: Route, unit: str, balances: Balances, now: float = 0.0) -> int | None:
     """The least that any limit of the route has left *now*; `None` is unlimited."""
     rows = {row.path: row for row in route.rows}
     keys = route.keys(unit) + route.windows(unit, now)

@@ -93,14 +93,14 @@ class Lease(Generic[AccountT]):
 
     def __init__(self, ledger: LeaseLedger, account: AccountT) -> None:
         self.ledger = ledger
-        self._account = account
+        self.account = account
 
     def __repr__(self) -> str:
-        return f"<Lease of {self._account.path!r}>"
+        return f"<Lease of {self.account.path!r}>"
 
     def __enter__(self) -> AccountT:
         self.ledger.lease.renew()
-        return self._account
+        return self.account
 
     def __exit__(
         self,
@@ -109,13 +109,13 @@ class Lease(Generic[AccountT]):
         traceback: TracebackType | None,
     ) -> None:
         try:
-            self.ledger.run(close_account(self.ledger, self._account.path))
+            self.ledger.run(close_account(self.ledger, self.account.path))
         except StoreError as failed:
-            _log.warning(_LEFT, self._account.path, failed)
+            _log.warning(_LEFT, self.account.path, failed)
 
     async def __aenter__(self) -> AccountT:
         await self.ledger.lease.arenew()
-        return self._account
+        return self.account
 
     async def __aexit__(
         self,
@@ -124,9 +124,9 @@ class Lease(Generic[AccountT]):
         traceback: TracebackType | None,
     ) -> None:
         try:
-            await self.ledger.arun(close_account(self.ledger, self._account.path))
+            await self.ledger.arun(close_account(self.ledger, self.account.path))
         except StoreError as failed:
-            _log.warning(_LEFT, self._account.path, failed)
+            _log.warning(_LEFT, self.account.path, failed)
 
 
 _LEFT: Final = "the lease of %s could not be given back, and will lapse: %s"

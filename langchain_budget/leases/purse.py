@@ -17,6 +17,7 @@ from langchain_budget.core.postings import (
     Posting,
     Receipt,
     Refusal,
+    new,
 )
 from langchain_budget.core.rules import MAY_FREE
 from langchain_budget.reports.tally import Tally
@@ -48,7 +49,7 @@ class _Tables(Tables):
         self.written += 1
         if len(self.lines) >= 2 * KEPT:
             del self.lines[:KEPT]
-        return Receipt(self.written, tuple(changes))
+        return new(Receipt, (self.written, tuple(changes), None))
 
 
 class Terms(NamedTuple):

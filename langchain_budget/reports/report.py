@@ -89,7 +89,7 @@ class Report:
     balances: tuple[AccountBalance, ...]
     lines: Mapping[LineKey, Line]
     outage: OutageStatus | None = None
-    """How calls are treated while the store does not answer, and when it last did not."""
+    """How calls are treated while the store is away, and when it last was."""
 
     @property
     def total(self) -> Line:

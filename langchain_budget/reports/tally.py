@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from langchain_budget.core.charges import MARKS, charges
-from langchain_budget.core.postings import Basis, Entry, Note, Part
+from langchain_budget.core.postings import Entry, Note, Part
 from langchain_budget.reports.statement import (
     Line,
     LineKey,
@@ -18,21 +17,15 @@ from langchain_budget.reports.statement import (
 )
 
 
-class _Kind(NamedTuple):
+class _Sums:
     """Charges that may be summed up without losing what reports tell of them."""
 
-    line: LineKey
-    basis: Basis
-    unpriced: bool
-    marks: tuple[str, ...]
+    __slots__ = ("amounts", "avoided", "line", "part", "times", "unconfirmed")
 
-
-class _Sums:
-    """Charges of one kind."""
-
-    __slots__ = ("amounts", "avoided", "times", "unconfirmed")
-
-    def __init__(self) -> None:
+    def __init__(self, line: LineKey, part: Part) -> None:
+        self.line = line
+        self.part = part
+        """One of them."""
         self.amounts: dict[str, int] = {}
         self.unconfirmed: dict[str, int] = {}
         self.avoided = 0
@@ -43,16 +36,18 @@ class _Sums:
         if part.unconfirmed:
             gather(self.unconfirmed, part.unconfirmed)
         self.times += part.times
-        self.avoided += int(part.labels.get("avoided_usd") or 0)
+        if "avoided_usd" in part.labels:
+            self.avoided += int(part.labels["avoided_usd"] or 0)
 
-    def part(self, kind: _Kind) -> Part:
-        account, *names = kind.line
-        words = zip(("agent", "node", "model"), names, strict=True)
-        labels = {word: name for word, name in words if name}
-        labels |= dict.fromkeys(kind.marks, str(self.avoided))
-        return Part(
-            account, self.amounts, kind.basis, labels, self.unconfirmed, self.times
-        )
+    def sum(self) -> Part:
+        """All of them as one."""
+        account, agent, node, model = self.line
+        labels = {"agent": agent, "node": node, "model": model}
+        marks = {"avoided_usd": str(self.avoided), "outage": "yes"}
+        labels |= {mark: marks[mark] for mark in MARKS if mark in self.part.labels}
+        known = {name: each for name, each in labels.items() if each}
+        basis, amounts = self.part.basis, self.amounts
+        return Part(account, amounts, basis, known, self.unconfirmed, self.times)
 
 
 class Tally(Statement):
@@ -60,7 +55,7 @@ class Tally(Statement):
 
     def __init__(self) -> None:
         super().__init__()
-        self._fresh: dict[_Kind, _Sums] = {}
+        self._fresh: dict[tuple[object, ...], _Sums] = {}
         self._again: tuple[Part, ...] = ()
 
     def __bool__(self) -> bool:
@@ -72,13 +67,17 @@ class Tally(Statement):
     def charge(self, kind: str, account: str, note: Note) -> None:
         """Something was charged."""
         for part in charges(kind, account, note):
-            line = key_of(kind, part.account, part.labels)
-            marks = tuple(mark for mark in MARKS if mark in part.labels)
-            of = _Kind(line, part.basis, is_unpriced(part), marks)
+            name = part.labels.get
+            alike = (
+                *(kind == "adjust", part.account, part.basis, is_unpriced(part)),
+                *(name("agent"), name("node"), name("model")),
+                *("avoided_usd" in part.labels, "outage" in part.labels),
+            )
             with self._lock:
-                sums = self._fresh.get(of)
+                sums = self._fresh.get(alike)
                 if sums is None:
-                    sums = self._fresh[of] = _Sums()
+                    line = key_of(kind, part.account, part.labels)
+                    sums = self._fresh[alike] = _Sums(line, part)
                 sums.add(part)
 
     def take(self) -> tuple[Part, ...]:
@@ -106,4 +105,4 @@ class Tally(Statement):
         return lines
 
     def _parts(self) -> list[tuple[LineKey, Part]]:
-        return [(kind.line, sums.part(kind)) for kind, sums in self._fresh.items()]
+        return [(each.line, each.sum()) for each in self._fresh.values()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_plus
 
 import psycopg
@@ -60,7 +60,7 @@ def address_of(url: str, book: str) -> Address:
 
 def _conninfo(url: str, seconds: float) -> tuple[str, str]:
     """What libpq gets, and what people are told."""
-    defaults = {
+    defaults: dict[str, Any] = {
         "fallback_application_name": "langchain-budget",
         "client_encoding": "utf8",
         "connect_timeout": max(int(seconds), _SHORTEST_CONNECT_SECONDS),

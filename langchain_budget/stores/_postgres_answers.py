@@ -10,9 +10,11 @@ from langchain_budget.core.judge import judge, refuse_accounts, refuse_time
 from langchain_budget.core.postings import (
     Balance,
     Change,
+    CloseHold,
     Effect,
     Entry,
     Hold,
+    KeepHold,
     Kind,
     OpenHold,
     Posting,
@@ -162,8 +164,9 @@ def _known_hold(posting: Posting, detail: str | None) -> Receipt | Refusal:
     fields = codec.value_of(detail) if detail else None
     hold = hold_from(fields) if fields else None
     refusal = Refusal(Kind.CONFLICT, posting.account, detail=posting.id)
-    if type(asked) is not OpenHold:
+    if isinstance(asked, CloseHold | KeepHold):
         return close_refused(posting, asked, hold) or refusal
-    if hold and same_hold(hold, fields[-1], codec.hold_text(posting, asked)):
-        return Receipt(0, (), hold)
-    return refusal
+    if not (fields and hold and isinstance(asked, OpenHold)):
+        return refusal
+    same = same_hold(hold, fields[-1], codec.hold_text(posting, asked))
+    return Receipt(0, (), hold) if same else refusal

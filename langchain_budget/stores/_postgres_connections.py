@@ -66,7 +66,7 @@ class Link(psycopg.Connection[Line]):
         gen = _until(gen, self.deadline)
         return waiting.wait(gen, self.pgconn.socket, interval)
 
-    def __del__(self) -> None:
+    def __del__(self, *_: object) -> None:
         """Nobody is warned: a store need not be closed."""
 
 
@@ -85,7 +85,7 @@ class AsyncLink(psycopg.AsyncConnection[Line]):
         gen = _until(gen, self.deadline)
         return await waiting.wait_async(gen, self.pgconn.socket, interval)
 
-    def __del__(self) -> None:
+    def __del__(self, *_: object) -> None:
         """As above."""
 
 

@@ -148,8 +148,8 @@ def _held(posting: Posting) -> tuple[Any, ...]:
         ttl = asked.ttl_seconds
         return "keep", asked.id, _KEPT_FROM, False, ttl, "", "", "", "", ""
     rows = _rows(posting.rows) if posting.rows else ""
-    ttl, content = posting.ttl_seconds, digest(posting)
-    return "", "", _NONE, False, ttl, "", "", "", content, rows
+    lives, content = posting.ttl_seconds, digest(posting)
+    return "", "", _NONE, False, lives, "", "", "", content, rows
 
 
 @lru_cache

@@ -118,7 +118,7 @@ def _install(where: str) -> Talk[None]:
 
 def _version(where: str) -> Talk[int]:
     """Which version the tables are of; 0 if there are none."""
-    found = dict((yield _COLUMNS, (list(TABLES),)))
+    found: dict[str, str] = dict((yield _COLUMNS, (list(TABLES),)))
     if not found:
         return 0
     if found.get("budget_meta") != TABLES["budget_meta"]:

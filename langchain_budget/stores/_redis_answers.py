@@ -31,13 +31,12 @@ def text(reply: bytes) -> str:
 
 
 def answer(job: Job, reply: bytes) -> Receipt | Refusal:
-    """The reply to a posting: a word, what belongs to it, and the text of a hold."""
-    line, _, hold = text(reply).partition("\n")
-    word, _, rest = line.partition(" ")
+    """The reply to a posting: a word, and what belongs to it."""
+    word, _, rest = text(reply).partition(" ")
     if word == "ok":
         return _receipt(job, rest.split(" "))
     if word in ("known", "closed", "unknown"):
-        return _about_hold(job, word, rest, hold)
+        return _about_hold(job, word, rest)
     return _refusal(job, word, rest)
 
 
@@ -77,11 +76,12 @@ def _after(net: Net, before: Balance) -> Balance:
     return Balance(limit, held, spent + net.spent, lent + net.lent)
 
 
-def _about_hold(job: Job, word: str, state: str, body: str) -> Receipt | Refusal:
+def _about_hold(job: Job, word: str, rest: str) -> Receipt | Refusal:
     account, asked = job.posting.account, job.posting.hold
     hold_id = asked.id if asked else ""
     if word == "unknown":
         return Refusal(Kind.UNKNOWN, account, detail=hold_id)
+    state, _, body = rest.partition("\n")
     hold = _hold(hold_id, state, body)
     if word == "known":
         return Receipt(0, (), hold)

@@ -7,9 +7,9 @@ import gc
 import os
 import warnings
 from asyncio import AbstractEventLoop, Semaphore
-from collections.abc import AsyncGenerator
-from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis.asyncio
 from redis import BlockingConnectionPool, Redis, RedisCluster
@@ -34,6 +34,7 @@ FAILURES: Final = (RedisError, RedisClusterException)
 
 _BACKOFF: Final = ExponentialBackoff(cap=0.5, base=0.05)
 
+_Number = TypeVar("_Number", int, float)
 Client = Redis | RedisCluster
 AsyncClient = redis.asyncio.Redis | redis.asyncio.RedisCluster
 
@@ -94,7 +95,7 @@ class Connections:
         """Close this process's connections, but for those of loops."""
         client = self._clients.pop(os.getpid(), None)
         if isinstance(client, RedisCluster):
-            client.disconnect_connection_pools()
+            client.disconnect_connection_pools()  # type: ignore[no-untyped-call]  # theirs
         if client is not None:
             client.close()
         self._forget_closed_loops()
@@ -152,18 +153,20 @@ def address_of(url: str) -> Address:
     What *url* says; its `timeout` is for replies as for connections.
 
     Raises:
-        UnknownStore: Its timeout or number of connections makes no sense.
+        UnknownStore: Its port, timeout or number of connections makes no sense.
     """
     parts = urlsplit(url)
-    host = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}"
-    where = host if parts.scheme == "unix" else f"{host}:{parts.port or 6379}"
-    query = dict(parse_qsl(parts.query))
     try:
-        timeout = float(query.pop("timeout", TIMEOUT_SECONDS))
-        most = int(query.pop("max_connections", CONNECTIONS))
-    except ValueError as error:
-        msg = f"store at {where}: timeout and max_connections are numbers"
-        raise UnknownStore(msg) from error
+        where = _where(parts)
+    except ValueError:  # which may quote a password that was not quoted itself
+        msg = "the URL of the store has no valid port: quote what is odd in a password"
+        raise UnknownStore(msg) from None
+    query = dict(parse_qsl(parts.query))
+    timeout = _positive(float, query.pop("timeout", TIMEOUT_SECONDS))
+    most = _positive(int, query.pop("max_connections", CONNECTIONS))
+    if timeout is None or most is None:
+        msg = f"store at {where}: timeout and max_connections are numbers above zero"
+        raise UnknownStore(msg)
     options = {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
@@ -171,3 +174,17 @@ def address_of(url: str) -> Address:
     }
     bare = urlunsplit(parts._replace(query=urlencode(query)))
     return Address(bare, options, most, where)
+
+
+def _where(parts: SplitResult) -> str:
+    if parts.scheme == "unix":
+        return parts.path
+    return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+
+
+def _positive(kind: Callable[[Any], _Number], given: object) -> _Number | None:
+    try:
+        number = kind(given)
+    except ValueError:
+        return None
+    return number if number > 0 else None

@@ -131,7 +131,8 @@ def _about(job: Job) -> str:
 
 def _nets(nets: Iterable[Net]) -> str:
     """What is added, to available, spent, lent, granted; and to which counters."""
-    parts, same = [], ()
+    parts: list[str] = []
+    same: tuple[int, ...] = ()
     for net in nets:
         if net[1:] == same:
             parts.append(f"\f{counter_name(net[0])}")

@@ -4,46 +4,42 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import suppress
 
-from langchain_budget import StoreError, UnknownStore
-from langchain_budget.stores._open import open_store
-from tests.simulation.play import AGENTS, STEPS, Outcome, play
-from tests.simulation.process import ROOT
+from tests.simulation.play import Outcome, Script, play
 from tests.simulation.world import World
+
+WHAT = {
+    "seed": "which world",
+    "agents": "how many live in it",
+    "steps": "how long, before it winds down",
+    "store": "a URL; the pool `acme` must not be in it",
+}
 
 
 def main() -> int:
     """Play, and print what happened."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--agents", type=int, default=AGENTS)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--store", default="memory://", help="a URL; its book is new")
-    asked = parser.parse_args()
-    with suppress(BrokenPipeError):
-        outcome = play(
-            asked.seed,
-            agents=asked.agents,
-            steps=asked.steps,
-            make_store=lambda clock: open_store(asked.store, book=ROOT, clock=clock),
-            address=asked.store,
-            progress=say,
+    parser = argparse.ArgumentParser("python -m tests.simulation", description=__doc__)
+    for name, default in Script(1)._asdict().items():
+        parser.add_argument(
+            f"--{name}", type=type(default), default=default, help=WHAT[name]
         )
-        print(told(outcome))
+    script = Script(**vars(parser.parse_args()))
+    outcome = play(script, say)
+    sys.stdout.write(f"seed {script.seed}, {told(outcome)}\n")
     return 0
 
 
 def say(world: World) -> None:
     """Tell how far it is, on a line of its own."""
-    print(f"step {world.steps}: {world.census['reserve']} holds", file=sys.stderr)
+    sys.stderr.write(f"step {world.steps}: {world.census['reserve']} holds\n")
 
 
 def told(outcome: Outcome) -> str:
     """The whole of it, a line for each kind of thing."""
-    head = f"seed {outcome.seed}, {outcome.weather} weather: {outcome.steps} steps"
-    lines = [f"{times:8}  {what}" for what, times in sorted(outcome.census.items())]
-    return "\n".join([f"{head}, {outcome.spent} spent, digest {outcome.digest}", *lines])
+    weather, steps, spent, digest, census = outcome
+    lines = [f"{times:8}  {what}" for what, times in sorted(census.items())]
+    head = f"{weather} weather: {steps} steps, {spent} spent, digest {digest}"
+    return "\n".join([head, *lines])
 
 
 if __name__ == "__main__":

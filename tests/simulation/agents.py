@@ -49,9 +49,7 @@ class Agent:
         except BudgetRefused as no:
             self._accept(no, task, before)
         except HoldNotOpen as late:
-            self.world.census["holds that ended before they were answered"] += 1
-            self.world.refused.add(late.hold)
-            assert self.world.naive.holds[late.hold].status != "open"
+            self._accept_end(late.hold)
         except StoreError:
             assert task.failures > before, "the store was said to fail, but did not"
         except asyncio.CancelledError:
@@ -67,6 +65,12 @@ class Agent:
             assert not task.unfair, task.unfair
         else:
             assert kind in (Kind.FROZEN, Kind.CLOSED), str(no)
+
+    def _accept_end(self, hold_id: str) -> None:
+        """The answer to a reserve took so long that the hold has ended meanwhile."""
+        self.world.census["holds that ended before they were answered"] += 1
+        self.world.refused.add(hold_id)
+        assert self.world.naive.holds[hold_id].status != "open"
 
     async def call(self, path: str) -> None:
         """Call a model, and charge what the call cost."""
@@ -112,7 +116,7 @@ class Agent:
         self.world.census["steps"] += 1
         for _ in range(self.rng.randrange(1, 3)):
             await self.call(below)
-        if self.rng.random() < 0.7:  # noqa: PLR2004
+        if self.rng.random() < 0.7:
             await Account(ledger, below).aclose()
 
     async def ask(self, path: str) -> None:
@@ -148,7 +152,7 @@ class Agent:
         seen = call.cost | {TOKENS: call.cost[TOKENS] // 2, USD: call.cost[USD] // 2}
         charge = Charge(seen, Basis.ESTIMATED)
         await self._charge(hold, call, charge, End.CANCELLED)
-        if self.rng.random() < 0.5:  # noqa: PLR2004
+        if self.rng.random() < 0.5:
             await self._wait(400)
             await self.answered(hold, call)
 

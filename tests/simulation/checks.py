@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from langchain_budget.core.accounts import MARK_SCALE
-from langchain_budget.core.amounts import LARGEST
 from langchain_budget.core.events import (
-    AccountFrozen,
-    AccountThawed,
     Event,
     HoldExpired,
     Released,
     Reserved,
     Settled,
-    ThresholdCrossed,
 )
 from langchain_budget.core.postings import Entry
-from tests.invariants import assert_books_add_up, effects
+from tests.invariants import assert_books_add_up
+from tests.simulation.edges import Edge, edge_of, edges
 from tests.simulation.world import World
 
 ANNOUNCES = {
@@ -27,8 +23,6 @@ ANNOUNCES = {
     Released: ("release",),
     HoldExpired: ("expire",),
 }
-Edge = tuple[str, str, str, int]
-"""What was crossed: the kind of event, the account, the unit, and the mark."""
 
 
 def assert_agrees(world: World) -> None:
@@ -142,7 +136,7 @@ def assert_edges_are_true(
     world: World, journal: Iterable[Entry], heard: Iterable[Event]
 ) -> None:
     """Each threshold that an entry crossed was announced with it, and no other."""
-    crossed = edges(world, journal)
+    crossed = edges(journal, world.naive.rows)
     told: dict[int, list[Edge]] = {}
     complete = {event.seq for event in heard if is_of_a_hold(event)}
     for event in heard:
@@ -153,64 +147,3 @@ def assert_edges_are_true(
         assert found == sorted(set(found)), f"announced twice at {seq}: {found}"
         wanted = sorted(crossed[seq])
         assert found == wanted, f"announced at {seq}: {found}, but not {wanted}"
-
-
-def edge_of(event: Event) -> Edge | None:
-    match event:
-        case ThresholdCrossed(account=account, unit=unit, mark=mark):
-            return "crossed", account, unit, mark
-        case AccountFrozen(account=account, unit=str(unit), reason="exhausted"):
-            return "exhausted", account, unit, 0
-        case AccountThawed(account=account, unit=str(unit), reason="credit"):
-            return "credit", account, unit, 0
-    return None
-
-
-def edges(world: World, journal: Iterable[Entry]) -> dict[int, list[Edge]]:
-    """What each entry crossed, from nothing but the journal."""
-    found: dict[int, list[Edge]] = {}
-    granted: dict[tuple[str, str], int] = {}
-    used: Counter[tuple[str, str]] = Counter()
-    for entry in journal:
-        mine = found[entry.seq] = []
-        touched = [effect for effect in effects(entry) if not is_a_hold(effect)]
-        keys = dict.fromkeys((each.key.account, each.key.unit) for each in touched)
-        before = {key: (granted.get(key, LARGEST), used[key]) for key in keys}
-        for (account, unit, _), more, _, spent, lent in touched:
-            if more:
-                granted[account, unit] = granted.get((account, unit), 0) + more
-            used[account, unit] += spent + lent
-        for key in keys:
-            if key in granted:
-                marks = world.naive.rows[key[0]].spec.marks
-                mine += edges_of(key, before[key], (granted[key], used[key]), marks)
-        for row in entry.rows:
-            for unit, ceiling in row.ceilings:
-                granted.setdefault((row.path, unit), ceiling)
-    return found
-
-
-def is_a_hold(effect: tuple[object, ...]) -> bool:
-    _, granted, _, spent, lent = effect
-    return not (granted or spent or lent)
-
-
-def edges_of(
-    key: tuple[str, str],
-    before: tuple[int, int],
-    after: tuple[int, int],
-    marks: Iterable[int],
-) -> list[Edge]:
-    had, has = before[0] - before[1], after[0] - after[1]
-    found: list[Edge] = []
-    if had > 0 >= has:
-        found.append(("exhausted", *key, 0))
-    if had <= 0 < has:
-        found.append(("credit", *key, 0))
-    first, last = share(*before), share(*after)
-    found += [("crossed", *key, mark) for mark in marks if first < mark <= last]
-    return found
-
-
-def share(granted: int, used: int) -> int:
-    return used * MARK_SCALE // granted if granted > 0 else MARK_SCALE

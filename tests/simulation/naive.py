@@ -115,9 +115,7 @@ class Naive:
         """What is charged for a hold."""
         return self.holds[hold_id].charged
 
-    def _fits(
-        self, path: str, unit: str, wanted: int, returning: Counter[Key]
-    ) -> bool:
+    def _fits(self, path: str, unit: str, wanted: int, returning: Counter[Key]) -> bool:
         above = parent_of(path)
         row = self.rows[path]
         if above and unit in row.slices and row.spec.borrows:

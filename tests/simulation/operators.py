@@ -8,7 +8,6 @@ from typing import Final
 
 from langchain_budget import Account, BudgetError, StoreError
 from langchain_budget.core.amounts import CALLS, TOKENS, USD, Amount
-from langchain_budget.core.postings import Kind
 from tests.simulation.process import ROOT, Process
 from tests.simulation.wire import Pause
 from tests.simulation.world import World
@@ -60,7 +59,7 @@ class Operator:
         await self._insist(lambda: self._at(path).aset_limit(amount))
 
     async def freeze(self) -> None:
-        path, _ = self._some_limit()
+        path = self.rng.choice([*self.world.teams, *self.world.places])
         await self._insist(lambda: self._at(path).afreeze("to have a look"))
         await Pause(self.rng.randrange(1, 120))
         await self._insist(self._at(path).athaw)

@@ -1,4 +1,4 @@
-"""How rough a world is: what becomes of messages, and how often what else goes wrong."""
+"""How rough a world is: what becomes of messages, and what else goes wrong."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from tests.simulation.naive import Naive
 from tests.simulation.network import Network, Reply, cancelled
 from tests.simulation.process import Life, Process
 from tests.simulation.provider import Provider
+from tests.simulation.task import Clock, Task
 from tests.simulation.weather import (
     ARRIVES_LATER,
     ARRIVES_NOW,
@@ -34,39 +35,11 @@ from tests.simulation.weather import (
 )
 from tests.simulation.wire import Message, Pause
 
-DAY_ONE: Final = 1_000_000.0
 DIARY: Final = 30
 LONGEST: Final = 240
 """How many characters of one step are told."""
 SHORT: Final = (Kind.EXHAUSTED, Kind.CONTENDED)
 PROCESSES: Final = 6
-
-
-@dataclass(eq=False, slots=True)
-class Task:
-    """Something that a process does, one question to the store after another."""
-
-    name: str
-    process: Process
-    life: Life
-    waits: Message | None = None
-    reply: Reply | None = None
-    unfair: str = ""
-    """Why the last refusal was a false block, if it was one."""
-    failures: int = 0
-    """How often the store has failed it."""
-    swept_at: float = float("inf")
-    """When it last asked what is overdue: it gives back that, and no more."""
-
-
-@dataclass(slots=True)
-class Clock:
-    """Seconds that pass, and that jump, as the world says."""
-
-    seconds: float = DAY_ONE
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 @dataclass
@@ -188,7 +161,11 @@ class World:
         self.note("process", process.name, "is killed")
         doomed = [*process.tasks]
         for task in doomed:
-            if task.waits is not None and task.reply is None and self.rng.random() < 0.5:
+            if (
+                task.waits is not None
+                and task.reply is None
+                and self.rng.random() < 0.5
+            ):
                 self.network.post_late(task.waits)
             self._close(task)
         gone = set(doomed)

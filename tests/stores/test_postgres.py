@@ -84,7 +84,7 @@ def pool_in(store, limit=10):
 
 
 def opening(name):
-    asked = OpenHold(name, 60.0, False, {"tokens": 4}, {})
+    asked = OpenHold(name, 60.0, started=False, amounts={"tokens": 4}, worst={})
     return Posting(name, "reserve", "acme", (HELD,), hold=asked)
 
 
@@ -203,7 +203,7 @@ def forked(do):
         return child
     try:
         do()
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # a child has nobody to tell
         traceback.print_exc()
         os._exit(1)
     os._exit(0)

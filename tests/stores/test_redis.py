@@ -12,6 +12,7 @@ from contextlib import closing
 import pytest
 
 from langchain_budget import (
+    AccountFrozen,
     BudgetPool,
     StoreError,
     StoreLost,
@@ -421,7 +422,25 @@ def test_options_that_make_no_sense_are_told(redis_url, query):
         RedisStore(f"{redis_url}?{query}")
 
 
-# Keys
+def test_a_password_that_was_not_quoted_is_not_repeated():
+    with pytest.raises(UnknownStore, match="quote") as told:
+        RedisStore("redis://clerk:se/cret@127.0.0.1:6379")
+
+    assert "cret" not in str(told.value)
+
+
+# Keys and texts
+
+
+def test_a_reason_may_have_several_lines(store):
+    pool = pool_in(store)
+    pool.freeze("too\tmuch\nby far")
+
+    with pytest.raises(AccountFrozen) as told:
+        pool.reserve(tokens(1))
+
+    assert told.value.refusal.detail == "too\tmuch\nby far"
+    assert store.rows(["acme"])["acme"].frozen == "too\tmuch\nby far"
 
 
 def test_no_key_of_a_book_goes_away_by_itself_or_to_another_slot(client, redis_url):

@@ -152,12 +152,16 @@ def test_a_full_disk_changes_nothing(path):
     limit_pages(store, 0)
 
     with pytest.raises(StoreUnavailable, match="full"):
-        for _ in range(1000):
-            pool.reserve(usd("0.0001"), labels={"note": "x" * 2000})
+        fill(pool)
 
     limit_pages(store, 1_000_000)
     held = sum(hold.amounts["usd"] for hold in store.open_holds())
     assert pool.balance().held.value == held
+
+
+def fill(pool):
+    for _ in range(1000):
+        pool.reserve(usd("0.0001"), labels={"note": "x" * 2000})
 
 
 def limit_pages(store, more):
