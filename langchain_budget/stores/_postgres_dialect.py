@@ -21,6 +21,9 @@ from langchain_budget.stores._postgres_postings import arguments, job_of
 from langchain_budget.stores._remote import Dialect, Question
 
 Lines = Sequence[Line]
+_Versions = tuple[tuple[str, int], ...]
+_Accounts = tuple[_Versions, _Versions]
+"""Those that are to be admitted, and those that are only to be unchanged."""
 
 PASSED_AT_MOST: Final = 10_000
 """Of how many groups of accounts it is remembered that they were admitted."""
@@ -69,13 +72,13 @@ class PostgresDialect(Dialect):
 
     def __init__(self, clock: Callable[[], float] | None) -> None:
         self._clock = clock
-        self._passed: dict[tuple[tuple[str, int], ...], int] = {}
+        self._passed: dict[_Accounts, int] = {}
         """In which generation accounts were admitted; one that changes is another."""
 
     def post(self, posting: Posting) -> Question[Receipt | Refusal]:
         """Apply *posting*, or say why not."""
         job = job_of(posting)
-        accounts = posting.admit + posting.seen
+        accounts = posting.admit, posting.seen
         passed = self._passed.get(accounts)
 
         def read(lines: Lines) -> Receipt | Refusal:
@@ -142,7 +145,7 @@ class PostgresDialect(Dialect):
     def _time(self) -> float | None:
         return self._clock() if self._clock else None
 
-    def _remember(self, accounts: tuple[tuple[str, int], ...], passed: int) -> None:
+    def _remember(self, accounts: _Accounts, passed: int) -> None:
         if len(self._passed) >= PASSED_AT_MOST:
             self._passed.clear()
         self._passed[accounts] = passed

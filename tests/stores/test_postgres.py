@@ -180,6 +180,17 @@ def test_databases_that_isolate_more_lose_no_posting(postgres_url, level):
         assert [entry.seq for entry in store.journal()] == [*range(1, 42)]
 
 
+def test_an_account_that_was_unchanged_is_not_taken_for_one_that_was_admitted(store):
+    pool_in(store).freeze("audit")
+    wanted = opening("one")._replace(admit=(("acme", 2),))
+
+    looked = store.post(Posting("look", "note", "acme", seen=(("acme", 2),)))
+    refused = store.post(wanted)
+
+    assert looked.seq == 3
+    assert (refused.kind, refused.detail) == (Kind.FROZEN, "audit")
+
+
 # Opening
 
 
@@ -246,7 +257,8 @@ def test_a_schema_of_its_own_is_used_where_the_search_path_says_so(
     assert schemas == [*["budget"] * 6, "public"]
 
 
-def test_tables_of_a_newer_release_are_refused(client, postgres_url, store):
+@pytest.mark.usefixtures("store")
+def test_tables_of_a_newer_release_are_refused(client, postgres_url):
     client.execute("UPDATE budget_meta SET version = 99")
 
     with pytest.raises(UnusableStore, match=r"version 99.*Upgrade"):
@@ -271,7 +283,8 @@ def test_tables_of_others_with_our_names_are_refused(client, postgres_url, forei
     assert tables(client) == before
 
 
-def test_a_table_that_was_changed_is_refused(client, postgres_url, store):
+@pytest.mark.usefixtures("store")
+def test_a_table_that_was_changed_is_refused(client, postgres_url):
     client.execute("ALTER TABLE budget_holds DROP COLUMN charged")
 
     with pytest.raises(UnusableStore, match=r"not ours \(budget_holds\)"):
@@ -293,7 +306,8 @@ def test_who_may_not_make_tables_is_told_what_to_grant(client, clerk):
     assert tables(client) == []
 
 
-def test_who_may_only_use_the_tables_can_keep_books(client, clerk, store):
+@pytest.mark.usefixtures("store")
+def test_who_may_only_use_the_tables_can_keep_books(client, clerk):
     with pytest.raises(UnusableStore, match="GRANT SELECT, INSERT, UPDATE ON budget_"):
         PostgresStore(clerk)
     client.execute("GRANT USAGE ON SCHEMA public TO clerk")
@@ -519,7 +533,7 @@ async def test_sessions_that_the_server_ends_are_made_anew(client, store):
     assert store.balances(["acme"])[KEY] == Balance(10, held=10)
 
 
-async def test_whoever_is_cancelled_leaves_no_reply_to_the_next(client, proxy, far):
+async def test_whoever_is_cancelled_leaves_no_reply_to_the_next(proxy, far):
     pool_in(far)
     proxy.hold_replies(to=b"reserve")
     waiting = asyncio.create_task(far.apost(opening("one")))

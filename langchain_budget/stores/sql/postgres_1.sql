@@ -229,7 +229,7 @@ BEGIN
 
   outcome := 'money';
   IF accounts <> '{}' AND NOT unseen THEN
-    LOOP
+    FOR turn IN 1..2 LOOP
       SELECT
           array_agg(c.tid),
           array_agg(ARRAY[c.granted, c.held, c.spent, c.lent]),
@@ -275,6 +275,9 @@ BEGIN
             AS w (account, unit, "window")
         ON CONFLICT DO NOTHING;
     END LOOP;
+    IF missing THEN  -- not to be seen by this transaction: another one has made them
+      RAISE serialization_failure;
+    END IF;
 
     UPDATE budget_counters c SET
         granted = CASE
