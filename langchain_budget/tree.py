@@ -55,7 +55,7 @@ def _opening(ledger: Ledger, path: str, spec: Spec, ttl: float | None) -> Talk[P
 
 def _carved(ledger: Ledger, parent: Route, spec: Spec) -> Talk[dict[str, int]]:
     """What the new account takes out of its parent, by unit."""
-    units = sorted({unit for row in parent.rows for unit, _ in row.ceilings})
+    units = sorted({unit for row in parent.rows for unit in row.lifelong})
     left = (yield from left_of(ledger, parent.account, units)) if spec.share else {}
     if spec.share and not left:
         msg = (

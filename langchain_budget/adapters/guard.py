@@ -130,7 +130,8 @@ class BudgetGuard(Runnable[Any, Command[str]]):
             route = yield from ledger.route(path)
         except StoreError as error:
             return dict.fromkeys(ledger.left_without(path, error), 1)
-        return {unit: 1 for row in route.rows for unit, _ in row.ceilings}
+        names = [name for row in route.rows for name, _ in row.ceilings]
+        return {name.partition("@")[0]: 1 for name in names}
 
     def _warn_of_edges(self) -> None:
         """Once: a plain edge beside the guard runs its node whatever it decides."""

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 from langchain.agents import create_agent
+from langgraph.graph import START, StateGraph
 
 from langchain_budget import (
     Amount,
@@ -13,6 +14,7 @@ from langchain_budget import (
     InvalidAmount,
     LimitConflict,
     MemoryStore,
+    budget_guard,
     tokens,
     usd,
 )
@@ -168,3 +170,23 @@ def test_a_capped_answer_fits_into_what_the_day_has_left(store):
     agent.invoke({"messages": ["Hi"]})
 
     assert model.calls[0].max_tokens < 1_000
+
+
+def test_a_share_is_of_what_never_begins_anew(pool):
+    child = pool.open("web", share="30%")
+
+    assert child.balance().granted == usd(3)
+    child.reserve(usd(1)).settle()
+    with pytest.raises(BudgetExceeded, match="'acme' has .1.00 left of .2.00 per day"):
+        child.reserve(usd("1.50"))
+
+
+def test_a_guard_sees_that_the_day_is_spent(pool):
+    pool.reserve(usd(2)).settle()
+    graph = StateGraph(dict)
+    graph.add_node("guard", budget_guard(pool, then="work", otherwise="stop"))
+    graph.add_node("work", lambda _: {"did": "work"})
+    graph.add_node("stop", lambda _: {"did": "stop"})
+    graph.add_edge(START, "guard")
+
+    assert graph.compile().invoke({})["did"] == "stop"
