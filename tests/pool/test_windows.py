@@ -172,13 +172,12 @@ def test_a_capped_answer_fits_into_what_the_day_has_left(store):
     assert model.calls[0].max_tokens < 1_000
 
 
-def test_a_share_is_of_what_never_begins_anew(pool):
+def test_a_share_is_of_what_is_available_today(pool):
     child = pool.open("web", share="30%")
 
-    assert child.balance().granted == usd(3)
-    child.reserve(usd(1)).settle()
-    with pytest.raises(BudgetExceeded, match="'acme' has .1.00 left of .2.00 per day"):
-        child.reserve(usd("1.50"))
+    assert child.balance().granted == usd("0.60")
+    child.reserve(usd("0.60")).settle()
+    assert_quiet(pool.ledger.store)
 
 
 def test_a_guard_sees_that_the_day_is_spent(pool):
