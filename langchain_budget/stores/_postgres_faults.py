@@ -23,6 +23,9 @@ _SERIAL: Final = frozenset({"40001", "40P01"})
 _AWAY: Final = frozenset({"25006", "53300", "57P01", "57P02", "57P03", "57P05"})
 """The server stops, starts, is full, or is no longer the one that is written to."""
 
+_MIXED_UP: Final = frozenset({"26000", "42P05"})
+"""A pooler has lent a connection on which other statements were prepared."""
+
 _GONE: Final = frozenset({"3F000", "42703", "42883", "42P01"})
 """What the books are made of is not there."""
 
@@ -56,7 +59,9 @@ class Trial:
             raise StoreLost(self._address.book, self._address.where) from error
         pause = 0.0 if error.sqlstate in _SERIAL else self._next(error)
         if pause is None or monotonic() + pause >= self.deadline:
-            raise StoreError(f"{self._address.where}: {_text(error)}") from error
+            remedy = _UNPREPARED if error.sqlstate in _MIXED_UP else ""
+            msg = f"{self._address.where}: {_text(error)}{remedy}"
+            raise StoreError(msg) from error
         return pause
 
     def _next(self, error: psycopg.Error) -> float | None:
@@ -87,6 +92,7 @@ class Trial:
         return "Check the user, the password and the database in the URL"
 
 
+_UNPREPARED: Final = ". Behind a pooler, put prepare=no in the URL"
 _GRANTS: Final = (
     "Whoever opens the books for the first time needs a schema in the search path and "
     "GRANT USAGE, CREATE ON SCHEMA; whoever only uses them needs GRANT USAGE ON SCHEMA "

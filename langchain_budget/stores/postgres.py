@@ -33,9 +33,9 @@ class PostgresStore(RemoteStore):
     Args:
         url: `postgresql://user:password@host:5432/database`, with any option of
             libpq, and with these of ours: `timeout=10`, seconds that a question may
-            take; `connections=10`, how many there are at most in a process or loop;
-            `prepare=no`, for a pooler that cannot pass on prepared statements; and
-            `book=name`.
+            take, two more where it has to connect; `connections=10`, how many there
+            are at most in a process or loop; `prepare=no`, for a pooler that cannot
+            pass on prepared statements; and `book=name`.
         book: Which of the books in the database; others do not see it.
         clock: Seconds since 1970 for tests; otherwise the server's own.
 

@@ -18,6 +18,12 @@ def pool_at(
     return BudgetPool(NAME, *limits, store=store, prices=PRICES)
 
 
+def patient(url: str) -> str:
+    """Wait longer for the store than crowds on a busy machine can take."""
+    name = "wait_seconds" if url.startswith("sqlite") else "timeout"
+    return f"{url}?{name}=60"
+
+
 def later(pool: BudgetPool, url: str, *limits: Amount) -> BudgetPool:
     """Open the same books when every hold of now has outlived its time."""
     now = pool.ledger.store.now()

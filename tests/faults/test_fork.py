@@ -4,7 +4,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from langchain_budget import BudgetPool, calls
-from tests.faults.books import pool_at
+from tests.faults.books import patient, pool_at
 from tests.faults.crew import Crew
 from tests.faults.duties import areserved, reserved, tasks
 from tests.faults.forking import CHILDREN, MANY, leave_to_a_child, prefork
@@ -17,7 +17,7 @@ LOOPS = 3
 def test_forked_workers_share_the_pool_of_their_parent(
     shared_url: str, crew: Crew
 ) -> None:
-    parent = crew.hire(prefork, shared_url, LIMIT)
+    parent = crew.hire(prefork, patient(shared_url), LIMIT)
 
     assert LIMIT < CHILDREN * 2 * MANY
     assert parent.hear() == LIMIT
@@ -39,7 +39,7 @@ def test_a_parent_that_lets_go_takes_nothing_from_its_child(
 
 
 def test_event_loops_may_come_one_after_the_other(shared_url: str) -> None:
-    pool = pool_at(shared_url, calls(LIMIT))
+    pool = pool_at(patient(shared_url), calls(LIMIT))
 
     admitted = [tasks(pool, areserved) for _ in range(LOOPS)]
 
@@ -49,7 +49,7 @@ def test_event_loops_may_come_one_after_the_other(shared_url: str) -> None:
 
 
 def test_event_loops_may_run_at_once(shared_url: str) -> None:
-    pool = pool_at(shared_url, calls(LIMIT))
+    pool = pool_at(patient(shared_url), calls(LIMIT))
 
     with ThreadPoolExecutor(LOOPS) as executor:
         admitted = executor.map(tasks, [pool] * LOOPS, [areserved] * LOOPS)

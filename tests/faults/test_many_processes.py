@@ -3,7 +3,7 @@
 from langchain_budget import calls, tokens, usd
 from langchain_budget.core.amounts import Amount
 from langchain_budget.testing import ScriptedServer
-from tests.faults.books import pool_at
+from tests.faults.books import patient, pool_at
 from tests.faults.crew import Crew, Worker
 from tests.faults.duties import (
     ANSWERS,
@@ -26,7 +26,8 @@ def test_eight_processes_are_admitted_exactly_as_far_as_the_limit_goes(
 ) -> None:
     pool = pool_at(shared_url)
     ways = [*WAYS] * 2
-    workers = [crew.hire(fan_out, shared_url, LIMIT, way) for way in ways]
+    url = patient(shared_url)
+    workers = [crew.hire(fan_out, url, LIMIT, way) for way in ways]
     admitted = answers(workers)
 
     assert PROCESSES * FAN_OUT > LIMIT
@@ -44,7 +45,7 @@ def test_real_clients_get_exactly_as_many_answers_as_the_limit_has(
 ) -> None:
     pool = pool_at(shared_url, calls(ANSWERS))
     workers = [
-        crew.hire(ask_a_model, shared_url, scripted.base_url, way)
+        crew.hire(ask_a_model, patient(shared_url), scripted.base_url, way)
         for way in ("threads", "tasks")
     ]
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from langchain_budget import StoreUnavailable, calls, usd
+from langchain_budget import BudgetExceeded, StoreUnavailable, calls, usd
 from langchain_budget.events import Event, SettleDeferred
 from tests.faults.books import later, pool_at
 from tests.faults.crew import Crew
@@ -30,10 +30,10 @@ Waiting = Callable[[], set[int]]
 
 
 @contextmanager
-def locked(url: str) -> Iterator[Waiting]:
+def locked(url: str, table: str = "budget_books") -> Iterator[Waiting]:
     """Have the books for ourselves; who waits for them."""
     with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as eye:
-        other.execute("SELECT FROM budget_books FOR UPDATE")
+        other.execute(f"SELECT FROM {table} FOR UPDATE")
         yield lambda: {pid for (pid,) in eye.execute(WAITING)}
 
 
@@ -46,7 +46,7 @@ def terminate(url: str, which: str) -> None:
 def test_calls_go_on_after_a_crash_and_nothing_is_lost(
     postgres_server: PostgresServer, postgres_url: str
 ) -> None:
-    pool = pool_at(f"{postgres_url}?timeout=0.5", calls(1_000_000))
+    pool = pool_at(f"{postgres_url}?timeout=1", calls(1_000_000))
 
     with Traffic(pool) as traffic:
         traffic.passes()
@@ -63,7 +63,7 @@ def test_calls_go_on_after_a_crash_and_nothing_is_lost(
 async def test_a_settle_waits_until_the_server_is_back(
     postgres_server: PostgresServer, postgres_url: str, do: Do
 ) -> None:
-    pool = pool_at(f"{postgres_url}?timeout=0.5", ALL)
+    pool = pool_at(f"{postgres_url}?timeout=1", ALL)
     heard: list[Event] = []
     pool.subscribe(heard.append)
     hold = await do(pool.reserve, HELD)
@@ -108,10 +108,25 @@ async def test_a_posting_that_is_hung_up_on_in_the_middle_is_sent_again(
     assert (await pool.abalance()).held == held
 
 
+async def test_two_that_have_both_begun_do_not_both_get_the_last_cent(
+    postgres_url: str,
+) -> None:
+    pool = pool_at(postgres_url, ALL)
+    pool.reserve(ALL).release()
+    with locked(postgres_url, "budget_counters") as waiting:
+        tasks = [asyncio.create_task(pool.areserve(ALL)) for _ in range(2)]
+        await asyncio.to_thread(wait_until, lambda: len(waiting()) == len(tasks))
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+
+    refused = [each for each in outcomes if isinstance(each, BudgetExceeded)]
+    assert len(refused) == 1
+    assert pool.balance().held == ALL
+
+
 async def test_a_lock_that_lasts_too_long_admits_nothing_and_loses_nothing(
     postgres_url: str, do: Do
 ) -> None:
-    pool = pool_at(f"{postgres_url}?timeout=0.3", ALL)
+    pool = pool_at(f"{postgres_url}?timeout=1", ALL)
     hold = await do(pool.reserve, HELD)
     with locked(postgres_url):
         with pytest.raises(StoreUnavailable):

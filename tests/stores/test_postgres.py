@@ -1,6 +1,7 @@
 """What is special to books in PostgreSQL."""
 
 import asyncio
+import gc
 import os
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -637,6 +638,7 @@ def test_a_store_that_is_dropped_hangs_up(client, postgres_url):
     asyncio.run(store.anow())
 
     del store
+    gc.collect()
 
     assert until_gone(client) == set()
 
