@@ -106,12 +106,15 @@ def _deltas(row: Row, parent: Route, asked: Renewal) -> Iterator[Delta]:
     yield from spent(Route((row, *parent.rows)), sums(asked.parts)[0])
 
 
-def spent(route: Route, amounts: Vector) -> Iterator[Delta]:
-    """What was spent already; it is never refused."""
+def spent(route: Route, amounts: Vector, now: float = 0.0) -> Iterator[Delta]:
+    """What was spent already, in the windows that *now* is in; it is never refused."""
     for unit, value in amounts.items():
         keys, spill = route.line(unit)
         if value:
             yield Delta(keys, spent=value, spill=spill if value > 0 else ())
+        windows = route.windows(unit, now)
+        if value and windows:
+            yield Delta(windows, spent=value)
 
 
 def _lent(

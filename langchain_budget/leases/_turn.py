@@ -44,8 +44,11 @@ class Turn:
         self._loop = loop
 
     def entered(self) -> bool:
-        """Whether it is this thread's turn, without waiting."""
-        return self._lock.acquire(blocking=False)
+        """Whether it is this thread's turn, or this task's, without waiting."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        self._loop = _loop_here()
+        return True
 
     def leave(self) -> None:
         """It is the next one's turn; tasks that wait all look again."""

@@ -200,6 +200,16 @@ class LeaseStore(Looking):
         finally:
             self._turn.leave()
 
+    def given_back(self) -> Talk[bool]:
+        """End the lease now, unless somebody else is speaking with the shared books."""
+        if not self._turn.entered():
+            return False
+        try:
+            yield from self.contract.give_back()
+        finally:
+            self._turn.leave()
+        return True
+
     def _spoken(self, *, empty: bool) -> Talk[None]:
         try:
             if self.contract.ending:

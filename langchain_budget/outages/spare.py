@@ -14,6 +14,7 @@ from langchain_budget.core.postings import Part, Posting
 from langchain_budget.errors import StoreError, UnknownAccount
 from langchain_budget.leases.lease import LeaseLedger, PurseLedger
 from langchain_budget.leases.purse import Purse, Terms
+from langchain_budget.leases.store import LeaseStore
 from langchain_budget.ledger import Ledger
 from langchain_budget.outages.policy import OnOutage
 from langchain_budget.stores._drive import Talk
@@ -166,7 +167,8 @@ class Allowance(Spare):
         except UnknownAccount:
             route = yield from self._shared.route(self._purse.path)
         note = note_of([part._replace(account=route.account) for part in parts])
-        deltas = tuple(spent(route, note.amounts))
+        now = (yield from self._shared.now()) if route.timed else 0.0
+        deltas = tuple(spent(route, note.amounts, now))
         posting_id = self._shared.new_id()
         return Posting(posting_id, OUTAGE, route.account, deltas, note=note)
 
@@ -188,12 +190,12 @@ class Leases(Spare):
 
     def purses(self) -> Iterable[Purse]:
         """What is spent from."""
-        return [ledger.lease for ledger in list(self._ledgers.values())]
+        return self._leases()
 
     def leave_alone(self, seconds: float, error: StoreError) -> None:
         """None of the leases asks the shared books meanwhile."""
-        for ledger in list(self._ledgers.values()):
-            ledger.lease.leave_alone(seconds, error)
+        for lease in self._leases():
+            lease.leave_alone(seconds, error)
 
     def stand_by(self, path: str) -> Talk[None]:
         """Have a lease of the account, and renew it in time."""
@@ -202,14 +204,14 @@ class Leases(Spare):
             home = yield from self._home(path)
         ledger = self._ledgers.get(home)
         if ledger is None and len(self._ledgers) < MOST_LEASES:
-            ledger = LeaseLedger(self._shared, home, self._terms)
-            self._ledgers[home] = ledger
+            made = LeaseLedger(self._shared, home, self._terms)
+            ledger = self._ledgers.setdefault(home, made)
         if ledger is not None:
             yield from ledger.lease.keep_up()
 
     def report(self) -> Talk[bool]:
         """What leases have spent is reported when they are renewed: do it now."""
-        owing = [each.lease for each in self._ledgers.values() if each.lease.tally]
+        owing = [purse for purse in self._leases() if purse.tally]
         for lease in owing:
             yield from lease.keep_up(at_once=True)
         return any(not lease.tally for lease in owing)
@@ -226,15 +228,19 @@ class Leases(Spare):
     def give_back(self, path: str) -> Talk[bool]:
         """Return the lease that has this account, if it is one that nobody uses."""
         for home, ledger in list(self._ledgers.items()):
-            if ledger.lease.contract.path == path and not ledger.lease.busy:
-                del self._ledgers[home]
-                yield from ledger.lease.contract.give_back()
+            lease = ledger.lease
+            mine = lease.contract.path == path and not lease.busy
+            if mine and (yield from lease.given_back()):
+                self._ledgers.pop(home, None)
                 return True
         return False
 
     def paths(self) -> tuple[str, ...]:
         """The accounts of all leases."""
-        return tuple(each.lease.contract.path for each in self._ledgers.values())
+        return tuple(lease.contract.path for lease in self._leases())
+
+    def _leases(self) -> list[LeaseStore]:
+        return [ledger.lease for ledger in list(self._ledgers.values())]
 
     def _home(self, path: str) -> Talk[str]:
         """What is reserved for a step of a graph has no lease; its account has."""

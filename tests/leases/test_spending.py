@@ -227,6 +227,13 @@ def test_every_limit_on_the_way_up_must_be_leased(pool: BudgetPool) -> None:
     assert refused.value.missing == ("calls", "usd")
 
 
+def test_limits_that_begin_anew_cannot_be_leased(shared: FailingStore) -> None:
+    pool = BudgetPool("daily", usd(2).per("day"), usd(9), store=shared)
+
+    with pytest.raises(InvalidLease, match="usd@day"), pool.lease(usd(1)):
+        pass
+
+
 def test_a_limit_that_appears_later_ends_the_lease(
     pool: BudgetPool, shared: FailingStore, take: Take
 ) -> None:

@@ -7,7 +7,13 @@ from threading import Barrier
 
 import pytest
 
-from langchain_budget import BudgetExceeded, BudgetPool, StoreError, calls
+from langchain_budget import (
+    BudgetExceeded,
+    BudgetPool,
+    StoreError,
+    StoreUnavailable,
+    calls,
+)
 from langchain_budget.core.postings import Posting, Receipt, Refusal
 from langchain_budget.testing import StillClock
 from tests.faults.books import later, pool_at
@@ -186,4 +192,26 @@ async def test_a_task_that_is_cancelled_while_it_asks_loses_nothing() -> None:
 
         await (await worker.areserve(calls(8))).asettle(calls(8))
     assert pool.balance("calls").spent == calls(12)
+    assert_quiet(store)
+
+
+async def test_what_is_being_returned_is_not_spent_meanwhile() -> None:
+    clock = StillClock(1_000)
+    store = Dawdling(clock)
+    pool = BudgetPool("acme", calls(LIMIT), store=store)
+    async with pool.lease(calls(10), ttl_seconds=TTL, clock=clock) as worker:
+        await (await worker.areserve(calls(50))).arelease()
+        clock.advance(TTL / 2)
+        store.slow.add("lease")
+        renewing = asyncio.create_task(worker.areserve(calls(1)))
+        await store.reached.wait()
+
+        with pytest.raises(StoreUnavailable):
+            worker.reserve(calls(40))
+        second = worker.reserve(calls(5))
+
+        store.go.set()
+        for hold in (await renewing, second):
+            await hold.asettle(calls(1))
+    assert pool.balance("calls").spent == calls(2)
     assert_quiet(store)

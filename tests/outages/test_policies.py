@@ -103,6 +103,30 @@ async def test_the_cap_is_for_each_outage(shaky: Shaky, do: Do) -> None:
     assert_quiet(shaky.store)
 
 
+async def test_a_store_that_can_be_read_but_takes_nothing_is_one_outage(
+    shaky: Shaky, do: Do
+) -> None:
+    pool = shaky.open(UP_TO_A_DOLLAR)
+    admitted = 0
+    for _ in range(5):
+        shaky.store.breaks("reserve", "settle", "release", "outage")
+        for _ in range(4):
+            try:
+                hold = await do(pool.reserve, usd("0.10"))
+            except StoreUnavailable:
+                continue
+            await do(hold.settle, usd("0.10"))
+            admitted += 1
+        shaky.clock.advance(1)
+        with pytest.raises(StoreError):
+            await do(pool.balance)
+        shaky.clock.advance(1)
+
+    assert admitted == 10
+    shaky.mend()
+    assert (await do(pool.balance)).spent == usd(1)
+
+
 async def test_a_report_whose_answer_was_lost_is_not_booked_twice(
     shaky: Shaky, do: Do
 ) -> None:
@@ -111,9 +135,9 @@ async def test_a_report_whose_answer_was_lost_is_not_booked_twice(
     await do((await do(pool.reserve, usd("0.30"))).settle, usd("0.30"))
     shaky.mend()
     shaky.store.breaks("outage", lost=True)
-    shaky.store.breaks("read")
     with pytest.raises(StoreError):
         await do(pool.balance)
+    assert shaky.store.memory.journal()[-1].kind == "outage"
     shaky.mend()
 
     await do((await do(pool.reserve, usd("0.10"))).settle, usd("0.10"))
@@ -451,3 +475,40 @@ async def test_a_store_without_its_books_is_no_outage(
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match="are gone from somewhere"):
             await do(pool.reserve, usd("0.10"))
+
+
+def test_what_is_spent_in_an_outage_counts_in_the_window_of_a_limit(
+    shaky: Shaky,
+) -> None:
+    pool = BudgetPool(
+        "daily",
+        usd(2).per("day"),
+        store=shaky.store,
+        on_outage=UP_TO_A_DOLLAR._replace(clock=shaky.clock),
+    )
+    shaky.fail()
+    pool.reserve(usd("0.90")).settle(usd("0.90"))
+    shaky.mend()
+
+    pool.reserve(usd("1.10")).settle(usd("1.10"))
+
+    assert not pool.can_afford(usd("0.01"))
+    assert_quiet(shaky.store)
+
+
+def test_leases_cannot_keep_limits_that_begin_anew(shaky: Shaky) -> None:
+    with pytest.raises(InvalidLease, match="usd@day"):
+        BudgetPool("daily", usd(2).per("day"), store=shaky.store, on_outage=LEASED)
+
+
+def test_a_lease_that_lapsed_is_ended_once_when_many_look(shaky: Shaky) -> None:
+    pool = shaky.open(LEASED)
+    for _ in range(3):
+        pool.reserve(usd(1)).settle(usd(1))
+        shaky.clock.advance(61)
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda _: pool.report(), range(16)))
+
+        assert pool.balance().spent == pool.report().spent()
+    assert pool.balance().spent == usd(3)

@@ -24,7 +24,7 @@ from langchain_budget.testing import StillClock
 from langchain_budget.tree import open_account
 from tests.failing_store import FailingStore
 from tests.interrupted_store import InterruptedStore
-from tests.invariants import assert_admitted, assert_quiet
+from tests.invariants import assert_admitted, assert_books_add_up, assert_quiet
 
 
 class SweptStore(MemoryStore):
@@ -38,6 +38,24 @@ class SweptStore(MemoryStore):
         if self.rivals:
             self.rivals.pop().balance()
         return super().overdue()
+
+
+class RepeatingStore(MemoryStore):
+    """Before the next reserve, a *refused* one arrives once more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: list[Posting] = []
+        self.make_room: Callable[[], None] | None = None
+
+    def post(self, posting: Posting) -> Receipt | Refusal:
+        if self.refused and self.make_room and posting.kind == "reserve":
+            self.make_room()
+            super().post(self.refused.pop())
+        answer = super().post(posting)
+        if isinstance(answer, Refusal):
+            self.refused.append(posting)
+        return answer
 
 
 class ForgetfulStore(SqliteStore):
@@ -78,6 +96,20 @@ def test_a_loan_grows_with_what_others_take_from_the_slice() -> None:
 
     assert pool.balance().available == usd(1)
     assert_admitted(store, hold.hold)
+
+
+def test_a_reserve_that_is_built_anew_is_another_one() -> None:
+    """What was sent first arrives once more, and is judged like any reserve."""
+    store = RepeatingStore()
+    pool = BudgetPool("acme", usd(10), store=store)
+    step = borrower(pool, 4)
+    store.make_room = step.reserve(usd(3)).release
+
+    hold = step.reserve(usd(2))
+
+    assert_admitted(store, hold.hold)
+    assert step.balance().held == usd(4)
+    assert_books_add_up(store)
 
 
 def borrower(pool: BudgetPool, dollars: int) -> Account:

@@ -12,6 +12,7 @@ from langchain_budget import (
     BudgetMiddleware,
     BudgetPool,
     BudgetRefused,
+    OnOutage,
     Price,
     PriceTable,
     Report,
@@ -48,6 +49,16 @@ def reservations(pool: BudgetPool) -> None:
         reservation.settle(usd("0.07"))
     if not pool.can_afford(usd(1)):
         pool.top_up(usd(1))
+
+
+def leases(pool: BudgetPool) -> None:
+    with pool.lease(usd(1), ttl_seconds=30) as worker:
+        assert_type(worker, Account)
+    policy = OnOutage.open_up_to(usd("0.50"), retry_seconds=2)
+    BudgetPool("acme", usd(10), store="sqlite:///budget.db", on_outage=policy)
+    BudgetPool("acme", usd(10), on_outage=OnOutage.leased(usd(1), ttl_seconds=60))
+    if (status := pool.report().outage) is not None:
+        assert_type(status.used, tuple[Amount, ...])
 
 
 async def twins(pool: BudgetPool) -> None:
