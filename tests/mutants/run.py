@@ -7,58 +7,87 @@ Plant each fault in a copy of this checkout, and see that its test notices.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from typing import Final
 
-from tests.mutants.patches import MUTANTS, Mutant
+from tests.mutants.mutant import PACKAGE, Mutant
+from tests.mutants.patches import MUTANTS
 
-ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("langchain_budget", "tests", "benchmarks", "pyproject.toml")
-AT_ONCE = 2
-SECONDS = 300
+ROOT: Final = Path(__file__).resolve().parents[2]
+COPIED: Final = (PACKAGE, "tests", "benchmarks", "pyproject.toml")
+AT_ONCE: Final = 2
+SECONDS: Final = 180
+"""A test that takes longer hangs: that is noticed as well."""
+
+Proof = tuple[str, str]
+"""A test, and which of its parameters."""
+
+PASSED, FAILED = 0, 1
+"""What pytest exits with; all else means that no test was run."""
 
 
 def main() -> int:
-    """Print a line for each fault; how many survived."""
+    """Print a line for each fault; whether all were noticed."""
     asked = argparse.ArgumentParser(prog="dev.py mutants", description=__doc__)
     asked.add_argument("--only", default="", metavar="TEXT")
     only = asked.parse_args().only
     chosen = [each for each in MUTANTS if only in each.name]
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        survived = sum(threads.map(_tried, chosen))
-    print(f"{len(chosen) - survived} of {len(chosen)} were noticed")
-    return int(survived > 0)
+    groups: dict[str, dict[str, None]] = {}
+    for each in chosen:
+        groups.setdefault(each.only, {})[each.test] = None
+    with ThreadPoolExecutor(AT_ONCE) as threads, _copied() as copy:
+        found = threads.map(lambda group: _unsound(copy, *group), groups.items())
+        unsound = set(chain.from_iterable(found))
+        noticed = sum(threads.map(lambda each: _tried(each, unsound), chosen))
+    print(f"{noticed} of {len(chosen)} were noticed")
+    return int(noticed < len(chosen))
 
 
-def _tried(mutant: Mutant) -> bool:
-    """Whether nobody noticed."""
+def _unsound(copy: Path, only: str, tests: Iterable[str]) -> list[Proof]:
+    """Those that fail although no fault is planted."""
+    if _run(copy, only, *tests) == PASSED:
+        return []
+    return [(test, only) for test in tests if _run(copy, only, test) != PASSED]
+
+
+def _tried(mutant: Mutant, unsound: set[Proof]) -> bool:
+    """Whether the test notices the fault, and only the fault."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder)
-        for name in COPIED:
-            _copy(ROOT / name, copy / name)
-        sound = _passes(copy, mutant.test)
-        plant(mutant, copy)
-        said = "noticed"
-        if not sound:
-            said = "FAILS WITHOUT IT"
-        elif _passes(copy, mutant.test):
-            said = "SURVIVED"
+    said = "FAILS WITHOUT IT"
+    if (mutant.test, mutant.only) not in unsound:
+        said = _said(mutant)
     took = time.monotonic() - began
-    print(f"{said:<17} {took:5.0f} s  {mutant.name}  ({mutant.test})", flush=True)
-    return said != "noticed"
+    test = " ".join([mutant.test, mutant.only and f"-k '{mutant.only}'"]).strip()
+    print(f"{said:<17} {took:5.0f} s  {mutant.name}  ({test})", flush=True)
+    return said == "noticed"
 
 
-def plant(mutant: Mutant, root: Path) -> None:
-    """Put the fault into the checkout at *root*."""
-    source = root / mutant.path
-    text = source.read_text(encoding="utf-8")
-    source.write_text(text.replace(mutant.old, mutant.new, 1), encoding="utf-8")
+def _said(mutant: Mutant) -> str:
+    with _copied() as copy:
+        if mutant.source(copy).read_text(encoding="utf-8").count(mutant.old) != 1:
+            return "DOES NOT APPLY"
+        mutant.plant(copy)
+        ended = _run(copy, mutant.only, mutant.test)
+    return {PASSED: "SURVIVED", FAILED: "noticed"}.get(ended, "RUNS NO TEST")
+
+
+@contextmanager
+def _copied() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in COPIED:
+            _copy(ROOT / name, Path(folder) / name)
+        yield Path(folder)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -69,13 +98,31 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def _passes(root: Path, test: str) -> bool:
-    command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", test]
-    command += ["-p", "no:cacheprovider"]
-    done = subprocess.run(
-        command, cwd=root, capture_output=True, timeout=SECONDS, check=False
+def _run(root: Path, only: str, *tests: str) -> int:
+    """What pytest says; it finds the package in *root* before any other."""
+    command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", *tests]
+    command += ["-p", "no:cacheprovider", *(["-k", only] if only else [])]
+    running = subprocess.Popen(
+        command,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
-    return done.returncode == 0
+    try:
+        return running.wait(SECONDS * len(tests))
+    except subprocess.TimeoutExpired:
+        _end(running)
+        return FAILED
+
+
+def _end(running: subprocess.Popen[bytes]) -> None:
+    """End it with all that it has started."""
+    if os.name == "posix":
+        os.killpg(running.pid, signal.SIGKILL)
+    running.kill()
+    running.wait()
 
 
 if __name__ == "__main__":

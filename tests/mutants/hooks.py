@@ -1,0 +1,73 @@
+"""Faults in what is made of calls."""
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+HOOKS: Final = (
+    Mutant(
+        "a refusal does not stop a call",
+        "adapters/callbacks.py",
+        "    raise_error = True\n",
+        "    raise_error = False\n",
+        "tests/adapters/test_fan_out.py",
+    ),
+    Mutant(
+        "a cached answer is charged",
+        "adapters/calls.py",
+        '        if is_cache_hit(getattr(generation, "message", None)):\n',
+        "        if is_cache_hit(None):\n",
+        "tests/adapters/test_books.py::"
+        "test_cached_answers_cost_nothing_and_are_shown_as_avoided",
+    ),
+    Mutant(
+        "a lost call is forgotten",
+        "adapters/calls.py",
+        "                call.ledger.late.append(Closing(call.hold, charge))\n",
+        "                pass\n",
+        "tests/adapters/test_exits.py::"
+        "test_ten_lost_calls_hold_nothing_and_charge_their_input",
+    ),
+    Mutant(
+        "an answer without usage was short",
+        "adapters/calls.py",
+        "output = usage.total_output if usage else counted",
+        "output = usage.total_output if usage else 0",
+        "tests/adapters/test_exits.py::"
+        "test_usage_that_is_missing_is_estimated_and_never_zero",
+    ),
+    Mutant(
+        "each hook holds for itself",
+        "adapters/callbacks.py",
+        "            if CALLS.joins(run_id, ledger, self):\n                continue\n",
+        "",
+        "tests/adapters/test_books.py::"
+        "test_one_call_under_scope_and_handlers_is_one_hold_and_one_charge",
+    ),
+    Mutant(
+        "what others have held for a refused call is kept",
+        "adapters/calls.py",
+        "            self._open.remove(number, call)\n"
+        "            self._settle(call, None)\n",
+        "            self._open.remove(number, call)\n",
+        "tests/adapters/test_books.py::"
+        "test_when_the_second_pool_refuses_the_first_gets_its_hold_back",
+    ),
+    Mutant(
+        "what has no price is admitted",
+        "adapters/calls.py",
+        "        unpriced=price is None,\n",
+        "        unpriced=False,\n",
+        "tests/adapters/test_books.py::"
+        "test_unknown_prices_refuse_only_where_dollars_are_limited",
+    ),
+    Mutant(
+        "an answer is as long as it likes",
+        "adapters/clamp.py",
+        "    return all(wanted.get(unit, 0) <= most for unit, most in left.items())",
+        "    return all(wanted.get(unit, 0) <= 2 * most for unit, most in "
+        "left.items())",
+        "tests/adapters/test_middleware.py::"
+        "test_the_answer_is_capped_to_what_is_left_and_the_limit_is_kept",
+    ),
+)
