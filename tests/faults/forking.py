@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from signal import alarm
 from socket import socketpair
 from threading import Event, Thread
 
@@ -12,6 +13,7 @@ from tests.faults.duties import areserved, reserved, tasks, threads
 
 CHILDREN = 4
 MANY = 16  # threads of each child, and as many tasks
+LONGEST = 120  # seconds that a child lives, even one that waits for ever
 
 
 def prefork(post: Post, url: str, limit: int) -> None:
@@ -37,6 +39,7 @@ def leave_to_a_child(post: Post, url: str) -> None:
     reserved(pool)
     ours, theirs = socketpair()
     if os.fork() == 0:
+        alarm(LONGEST)
         reserved(pool)
         theirs.send(b"I have begun")
         theirs.recv(100)
@@ -59,6 +62,7 @@ def _fork(agent: Account) -> int:
     """Begin a child; where it will say how many it was admitted."""
     ours, theirs = os.pipe()
     if os.fork() == 0:
+        alarm(LONGEST)
         try:
             agent.ledger.store.close()  # it has nothing open as yet
             admitted = threads(agent, reserved, MANY) + tasks(agent, areserved, MANY)

@@ -51,7 +51,7 @@ def _open_team(world: World, root: Account, number: int) -> None:
     team = _open(root, path, options)
     world.teams.append(team.path)
     for leaf in range(LEAVES):
-        dollars = rng.randrange(CENT, 600 * CENT)
+        dollars = rng.randrange(CENT, 500 * CENT)
         options = {"warn_at": MARKS, **_leaf(leaf, Amount(USD, dollars))}
         world.places.append(_open(team, f"{path}/leaf-{leaf}", options).path)
 

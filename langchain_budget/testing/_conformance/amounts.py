@@ -56,6 +56,7 @@ class Amounts:
         self, store: Store, limit: int
     ) -> None:
         tree(store, acme=limit, web=LARGEST)
+        refused(store, reserve("one more than all", held(limit + 1, key(ROOT))))
         hold = opened(store, reserve("all but one", held(limit - 1)))
         opened(store, reserve("the last", held(1)))
 
