@@ -6,7 +6,7 @@ import logging
 from functools import partial
 from typing import TypeVar
 
-from langchain_budget.admission import Admission, Closing
+from langchain_budget.admission import TRIES, Admission, Closing
 from langchain_budget.core import rules
 from langchain_budget.core.events import (
     Released,
@@ -124,7 +124,9 @@ class Ledger(Admission):
     def _supersede(self, refusal: Refusal, charge: Charge) -> Talk[Receipt | Hold]:
         """What a settle does to a hold that was closed before it came."""
         answer: Receipt | Refusal = refusal
-        while isinstance(answer, Refusal):
+        for _ in range(TRIES):
+            if not isinstance(answer, Refusal):
+                return answer
             hold = answer.hold
             if hold is None:
                 raise HoldNotOpen(answer.detail, "unknown, or older than what is kept")
@@ -132,7 +134,8 @@ class Ledger(Admission):
                 return hold
             build = partial(rules.supersede, hold, charge)
             _, answer = yield from self.close_hold(hold, build)
-        return answer
+        msg = f"hold {refusal.hold} changed {TRIES} times while it was charged"
+        raise StoreError(msg)
 
     def _defer(self, closing: Closing, error: Exception) -> None:
         hold = closing.hold

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from uuid import UUID
 
 from langchain_budget.adapters.requests import Request
 from langchain_budget.core.postings import Hold
+from langchain_budget.forks import new_lock
 from langchain_budget.ledger import Ledger
 from langchain_budget.pricing.usage import Usage
 
@@ -52,7 +52,7 @@ class UnderWay:
 
     def __init__(self) -> None:
         self._calls: dict[int, list[Call]] = {}
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def join(self, key: int, ledger: Ledger, handler: object) -> bool:
         """Whether another handler has begun this very call on these books."""

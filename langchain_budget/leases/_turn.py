@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
 
 from langchain_budget.errors import StoreError
+from langchain_budget.forks import new_lock
 
 Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
@@ -15,7 +15,7 @@ class Turn:
     """A lock for threads and tasks alike, of any loop."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._waiters: deque[Waiter] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         """The loop of the task whose turn it is."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import threading
 import weakref
 from collections.abc import Mapping
 from typing import Final, TypeVar
@@ -29,6 +28,7 @@ from langchain_budget.errors import (
     StoreError,
     refused,
 )
+from langchain_budget.forks import new_lock
 from langchain_budget.leases._contract import NEVER, TRIES
 from langchain_budget.leases._looking import UNSEEN, Looking
 from langchain_budget.leases._turn import Turn
@@ -60,7 +60,7 @@ class LeaseStore(Looking):
 
     def disown(self) -> None:
         """This is another process now: nothing is admitted, whoever held the lock."""
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._turn = Turn()
         self.contract.good_until = self.contract.due_at = NEVER
 

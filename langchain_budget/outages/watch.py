@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from langchain_budget.errors import StoreError, StoreLeftAlone
+from langchain_budget.forks import new_lock
 from langchain_budget.outages.policy import OnOutage
 from langchain_budget.stores.memory import MemoryStore
 
@@ -27,7 +27,7 @@ class Watch:
         self._wrote = True
         """Whether the store has taken anything since it began."""
         self._retry_at = policy.clock()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._wall = MemoryStore().now
 
     def fell(self, error: StoreError) -> tuple[bool, bool]:

@@ -14,10 +14,10 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from string import ascii_letters, ascii_uppercase, digits
-from threading import Lock
 from types import FunctionType
 from typing import Any, Final, NamedTuple, Protocol
 
+from langchain_budget.forks import new_lock
 from langchain_budget.pricing.prices import ModelRef
 
 CLAUDE_PERCENT: Final = 176
@@ -169,7 +169,7 @@ def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-_loading = Lock()
+_loading = new_lock()
 Ranks = dict[bytes, int]
 
 

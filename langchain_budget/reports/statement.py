@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -12,6 +11,7 @@ from langchain_budget.core.amounts import CALLS, USD, Vector
 from langchain_budget.core.charges import charges
 from langchain_budget.core.faults import InvalidName
 from langchain_budget.core.postings import Basis, Entry, Part
+from langchain_budget.forks import new_lock
 
 UNATTRIBUTED: Final = "unattributed"
 """What stands in for an agent or node that nobody named."""
@@ -84,7 +84,7 @@ class Statement:
     def __init__(self) -> None:
         self.seq = 0
         self._lines: dict[LineKey, Line] = {}
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def fold(self, entries: Iterable[Entry]) -> None:
         """Add the charges among *entries*; those seen before are passed over."""

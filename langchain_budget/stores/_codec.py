@@ -2,7 +2,8 @@
 What stores keep as text: accounts, holds and entries of the journal, as JSON.
 
 The stores never look into these texts. Whole numbers of any size stay exact, and
-the same value always makes the same text, so that equal ones can be told by it.
+the same value always makes the same text, so that equal ones can be told by it. All
+of it is ASCII: no label, however odd, is one that some store cannot keep.
 """
 
 from __future__ import annotations
@@ -30,9 +31,7 @@ from langchain_budget.core.postings import (
 )
 
 Json = Any
-_encode: Final = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), default=dict
-).encode
+_encode: Final = json.JSONEncoder(separators=(",", ":"), default=dict).encode
 _decode: Final = json.JSONDecoder().decode
 
 

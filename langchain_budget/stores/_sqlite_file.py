@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from langchain_budget.errors import StoreError, StoreLost, UnusableStore
-from langchain_budget.stores._forks import new_lock
+from langchain_budget.forks import new_lock
 from langchain_budget.stores._sqlite_page import Book
 
 SCHEMA: Final = 1

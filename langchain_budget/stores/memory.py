@@ -16,7 +16,7 @@ from langchain_budget.core.postings import (
     Receipt,
     Refusal,
 )
-from langchain_budget.stores._forks import new_lock
+from langchain_budget.forks import new_lock
 from langchain_budget.stores._journal import entry_of, hold_of
 from langchain_budget.stores._tables import Tables
 from langchain_budget.stores.base import Store

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from langchain_budget.core.accounts import Row
+from langchain_budget.core.amounts import USD
 from langchain_budget.core.postings import Balance, Kind, Refusal
 from langchain_budget.stores.base import Store
 from langchain_budget.testing._conformance.words import (
@@ -121,7 +122,13 @@ class Judging:
 
     @pytest.mark.parametrize(
         ("version", "kind"),
-        [(0, Kind.STALE), (2, None), (1, Kind.STALE), (3, Kind.STALE)],
+        [
+            (0, Kind.STALE),
+            (2, None),
+            (1, Kind.STALE),
+            (3, Kind.STALE),
+            (-1, Kind.STALE),
+        ],
     )
     def test_an_account_that_is_only_to_be_seen_may_be_frozen_or_closed(
         self, store: Store, version: int, kind: Kind | None
@@ -133,6 +140,17 @@ class Judging:
             applied(store, posting)
         else:
             assert refused(store, posting) == Refusal(kind, WEB)
+
+    def test_who_has_only_looked_at_a_frozen_account_lets_nobody_in(
+        self, store: Store
+    ) -> None:
+        frozen = account(WEB, {USD: 5}, frozen="why")
+        applied(store, opening(account(ROOT, {USD: 10}), frozen))
+        asks = reserve("asks", held(1))._replace(admit=((WEB, 1), (ROOT, 1)))
+
+        applied(store, grant("more", 1)._replace(seen=((WEB, 1),)))
+
+        assert refused(store, asks) == Refusal(Kind.FROZEN, WEB, detail="why")
 
     def test_an_account_that_is_not_there_is_seen_at_version_0(
         self, store: Store

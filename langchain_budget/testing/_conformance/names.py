@@ -149,3 +149,15 @@ class Names:
         for each in ids:
             assert refused(store, grant(each, 2, key("acme"))).kind is Kind.CONFLICT
         assert_books_add_up(store)
+
+    def test_a_label_may_be_any_text_even_half_of_a_character(
+        self, store: Store
+    ) -> None:
+        applied(store, opening(account("acme", {"usd": 5})))
+        labels = {"agent": "\ud800", "node": "a\x00b", "\udfff": "\U0001f4b8"}
+
+        hold = opened(store, reserve("odd", held(1, key("acme")), labels=labels))
+        applied(store, settle(hold, 1))
+
+        assert hold.labels == labels
+        assert store.journal()[-2].note.labels == labels
