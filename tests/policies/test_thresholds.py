@@ -127,6 +127,21 @@ def test_a_rule_of_once_stays_silent_when_the_limit_is_raised_and_used_up() -> N
     assert fired(ALERTS, 50, 100, 200, already).rules == ()
 
 
+def test_a_rule_that_rearms_speaks_again_when_a_raised_limit_is_lowered() -> None:
+    rule = Rule("50%", policy="rearm")
+    _, already = fired([rule], 0, 60, 100)
+    _, already = fired([rule], 60, 60, 200, already)
+
+    assert fired([rule], 60, 60, 100, already).rules == (rule,)
+
+
+def test_rules_of_one_share_are_told_apart_by_what_else_they_say() -> None:
+    both = [Rule("50%"), Rule("50%", severity=Severity.CRITICAL)]
+
+    assert len(fired(both, 0, 50, 100).rules) == 2
+    assert fired([*both, *both], 0, 50, 100).rules == tuple(both)
+
+
 def test_other_marks_are_kept() -> None:
     _, already = fired([Rule("50%")], 0, 10, 100, frozenset({"another"}))
 

@@ -35,7 +35,7 @@ class Rule:
             the share itself is included.
         severity: How bad it is.
         policy: `once` ever; `rearm`, once until it no longer holds; or `every` time.
-        name: What tells it from other rules; when empty, what it says.
+        name: What tells it from other rules; when empty, all of the above.
         mark: The share in millionths.
 
     Raises:
@@ -65,6 +65,11 @@ class Rule:
         op = self.op or OPERATORS[self.metric][1]
         share = f"{self.mark * 100 / MARK_SCALE:g}%"
         return self.name or f"{self.metric} {op} {share}"
+
+    @property
+    def key(self) -> str:
+        """What `fired` remembers it by: its name, or all that makes it another rule."""
+        return self.name or f"{self} {self.severity} {self.policy}"
 
     @property
     def order(self) -> tuple[int, bool]:
@@ -116,7 +121,7 @@ def fired(
     not hold before; one that is `every`, always when it holds.
 
     Args:
-        rules: The rules; those without a name are told apart by what they say.
+        rules: The rules; two of one name are remembered as one.
         before_used: Whole units that were used before the change.
         after_used: Whole units that are used now.
         granted: Whole units that may be used, `None` for unlimited.
@@ -129,16 +134,13 @@ def fired(
     told: list[Rule] = []
     marks = set(already)
     for rule in sorted(rules, key=lambda rule: rule.order):
-        name = str(rule)
-        if rule.policy == "rearm" and not rule.holds(before_used, granted):
-            marks.discard(name)
-        if not rule.holds(after_used, granted):
-            marks -= {name} if rule.policy == "rearm" else set()
-        elif rule.policy == "every":
+        holds = rule.holds(after_used, granted)
+        held = rule.holds(before_used, granted)
+        if rule.policy == "every" or (rule.policy == "rearm" and not (held and holds)):
+            marks.discard(rule.key)
+        if holds and rule.key not in marks:
             told.append(rule)
-        elif name not in marks:
-            told.append(rule)
-            marks.add(name)
+            marks.add(rule.key)
     return Fired(tuple(told), frozenset(marks))
 
 
