@@ -135,6 +135,14 @@ def test_a_rule_that_rearms_speaks_again_when_a_raised_limit_is_lowered() -> Non
     assert fired([rule], 60, 60, 100, already).rules == (rule,)
 
 
+def test_a_rule_that_rearms_speaks_again_when_usage_fell_and_then_the_limit() -> None:
+    rule = Rule("50%", policy="rearm")
+    _, already = fired([rule], 0, 60, 100)
+    _, already = fired([rule], 60, 40, 100, already)
+
+    assert fired([rule], 40, 40, 60, already).rules == (rule,)
+
+
 def test_rules_of_one_share_are_told_apart_by_what_else_they_say() -> None:
     both = [Rule("50%"), Rule("50%", severity=Severity.CRITICAL)]
 
