@@ -16,7 +16,12 @@ from langchain_budget.adapters.extra import (
 )
 from langchain_budget.adapters.middleware import STOPPED
 from langchain_budget.adapters.status import Charged, Left, in_words
-from langchain_budget.adapters.trimming import MOST_TOKENS, Count, trim_context
+from langchain_budget.adapters.trimming import (
+    MOST_TOKENS,
+    Count,
+    count_tokens,
+    trim_context,
+)
 from langchain_budget.core.accounts import MARK_SCALE, ratio
 from langchain_budget.core.amounts import tokens
 from langchain_budget.core.faults import InvalidAmount
@@ -120,9 +125,10 @@ class ContextTrimming(Informed):
 
     Put it before `BudgetMiddleware`, which then holds for what is really sent.
 
-    A trimmed request begins with other messages than the one before it, so that a
-    provider's prompt cache has less of it: `below` leaves requests alone until money
-    is short.
+    A trimmed request begins with other messages than the one before it, which a
+    provider's prompt cache has not. So it drops a quarter of *max_tokens* at a time,
+    and the calls until the next quarter begin alike; and `below` leaves requests
+    alone until money is short.
 
     Args:
         pool: A pool or one of its accounts.
@@ -162,7 +168,7 @@ class ContextTrimming(Informed):
     ) -> None:
         self._most = tokens(max_tokens).value
         self._below = None if below is None else ratio(below)
-        self._count = count
+        self._count = count or count_tokens
         super().__init__(Charged(pool, account))
 
     def _changed(self, request: ModelRequest[Any]) -> Talk[ModelRequest[Any]]:
@@ -178,8 +184,15 @@ class ContextTrimming(Informed):
         notes = sum(1 for _ in takewhile(_is_note, reversed(request.messages)))
         end = len(request.messages) - notes
         talk = [*system, *request.messages[:end]]
-        kept = trim_context(talk, self._most, count=self._count)
+        kept = trim_context(talk, self._room(talk), count=self._count)
         return [*kept[len(system) :], *request.messages[end:]]
+
+    def _room(self, talk: Sequence[BaseMessage]) -> int:
+        """As much as leaves out whole quarters, so that the rest begins alike."""
+        total = self._count(talk)
+        quarter = max(self._most // 4, 1)
+        quarters = -(-(total - self._most) // quarter)
+        return total - max(quarters, 0) * quarter
 
 
 def _is_stopped(messages: Sequence[BaseMessage]) -> bool:

@@ -66,7 +66,7 @@ def trim_context(
     most = tokens(max_tokens).value
     if as_documented:
         return _documented(messages, most)
-    kept = _kept(convert_to_messages(messages), most, count or _count)
+    kept = _kept(convert_to_messages(messages), most, count or count_tokens)
     return [messages[at] for step in kept for at in step]
 
 
@@ -102,7 +102,8 @@ def _steps(messages: list[BaseMessage], lead: int) -> Iterator[range]:
     return (range(*ends) for ends in pairwise([*starts, len(messages)]))
 
 
-def _count(messages: Sequence[BaseMessage]) -> int:
+def count_tokens(messages: Sequence[BaseMessage]) -> int:
+    """Count rather too many tokens than too few, whatever the model."""
     return _COUNTER.count(messages, None, _ANY_MODEL) - REQUEST_TOKENS
 
 

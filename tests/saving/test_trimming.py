@@ -259,6 +259,19 @@ def test_an_agent_sends_less_and_remembers_everything(way: str) -> None:
     assert len(remembered) == 1 + 4 * 2 + 1
 
 
+def test_trimmed_requests_begin_alike_until_another_quarter_is_left_out() -> None:
+    seen, pool = Seen(look_ups=80), BudgetPool("acme", tokens(1_000_000))
+    trimming = ContextTrimming(pool, max_tokens=52 * 20, count=words)
+    agent = create_agent(seen.model, [look_up], middleware=[trimming])
+
+    agent.invoke({"messages": [("user", "q1")]}, {"recursion_limit": 999})
+
+    begins = [request[1].id for request in seen.requests[1:]]
+    assert len(set(begins)) == 1 + 60 // 5 + 1
+    assert max(map(words, seen.requests)) <= 52 * 20
+    assert min(map(words, seen.requests[20:])) > 52 * 14
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_nothing_is_trimmed_until_less_than_a_share_is_left(way: str) -> None:
     seen, pool = Seen(), BudgetPool("acme", usd(1), calls(1_000))
