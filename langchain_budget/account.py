@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from langchain_budget import grants, tree
+from langchain_budget import tree
 from langchain_budget.admin import Admin
-from langchain_budget.arguments import Limits, order_of, several
+from langchain_budget.arguments import (
+    Amounts,
+    Limits,
+    amounts_of,
+    order_of,
+    several,
+    traits_asked,
+)
 from langchain_budget.core.accounts import Spec, check_name, join, spec_of
-from langchain_budget.core.amounts import Amount, vector
+from langchain_budget.core.amounts import Amount
 from langchain_budget.core.leases import LEASE_TTL_SECONDS
-from langchain_budget.core.rules import HOLD_TTL_SECONDS, Order
-from langchain_budget.errors import InvalidTransfer, NotAnAccount
+from langchain_budget.core.rules import HOLD_TTL_SECONDS
+from langchain_budget.core.traits import Traits
+from langchain_budget.errors import NotAnAccount
+from langchain_budget.funds import Funds, below
 from langchain_budget.holds import Reservation
 from langchain_budget.leases.lease import CLOCK, Clock, Lease, leased
-from langchain_budget.views import AccountView, Affordability, affordability
+from langchain_budget.views import Affordability, affordability
+
+__all__ = ["Account", "account_of", "below"]
 
 
-class Account(AccountView):
+class Account(Funds):
     """
     A node of the tree: it draws on its parent and is drawn on by its children.
 
@@ -29,14 +40,18 @@ class Account(AccountView):
         """Operators' tools for this account and all below it."""
         return Admin(self.ledger, self.path)
 
-    def open(
+    def open(  # noqa: PLR0913  # each is a question of its own
         self,
         name: str,
         *,
         limit: Limits = None,
-        carve: Limits = None,
+        carve: Amounts = None,
         share: str | float | None = None,
         warn_at: Iterable[float | str] = (),
+        priority: int | None = None,
+        tradeable: bool = True,
+        enforce: bool = True,
+        metadata: Mapping[str, str] | None = None,
     ) -> Account:
         """
         Open a child account, or attach to it when it is open already.
@@ -50,27 +65,39 @@ class Account(AccountView):
             share: Likewise, a part of what this account has available now: `"30%"`.
             warn_at: Thresholds such as `(0.5, "90%")` that are announced once each
                 time that spending rises over them.
+            priority: From 1 to 10, the more the more important: who goes first when
+                several wait, and who gets more of what is allocated.
+            tradeable: Whether budget may be transferred from it and to it.
+            enforce: Whether its own limits stop calls, or are only watched; those
+                above it stop them in any case.
+            metadata: Text by text, to be found again with `info`.
 
         Raises:
             LimitConflict: It is open with another specification.
             BudgetExceeded: There is not that much left to carve out.
             InvalidName, InvalidAmount: The arguments make no sense.
         """
-        path, spec = self._asked(name, limit, carve, share, warn_at)
+        traits = traits_asked(priority, tradeable, enforce, metadata)
+        path, spec = self._asked(name, (limit, carve, share), warn_at, traits)
         self.ledger.run(tree.open_account(self.ledger, path, spec))
         return Account(self.ledger, path)
 
-    async def aopen(
+    async def aopen(  # noqa: PLR0913  # each is a question of its own
         self,
         name: str,
         *,
         limit: Limits = None,
-        carve: Limits = None,
+        carve: Amounts = None,
         share: str | float | None = None,
         warn_at: Iterable[float | str] = (),
+        priority: int | None = None,
+        tradeable: bool = True,
+        enforce: bool = True,
+        metadata: Mapping[str, str] | None = None,
     ) -> Account:
         """Awaitable twin of `open`."""
-        path, spec = self._asked(name, limit, carve, share, warn_at)
+        traits = traits_asked(priority, tradeable, enforce, metadata)
+        path, spec = self._asked(name, (limit, carve, share), warn_at, traits)
         await self.ledger.arun(tree.open_account(self.ledger, path, spec))
         return Account(self.ledger, path)
 
@@ -86,7 +113,9 @@ class Account(AccountView):
         """Awaitable twin of `close`."""
         await self.ledger.arun(tree.close_account(self.ledger, self.path))
 
-    def can_afford(self, *amounts: Amount) -> Affordability:
+    def can_afford(
+        self, *amounts: Amount, labels: Mapping[str, str] | None = None
+    ) -> Affordability:
         """
         Whether a reservation of *amounts* would be admitted at this moment.
 
@@ -100,12 +129,15 @@ class Account(AccountView):
         >>> print(pool.can_afford(usd(2)).reason)
         account 'acme' has $1.00 left of $1.00 ...
         """
-        talk = self.ledger.judged(self.path, Order(vector(amounts)))
-        return affordability(self.ledger.run(talk))
+        order = order_of(amounts, HOLD_TTL_SECONDS, labels)
+        return affordability(self.ledger.run(self.ledger.judged(self.path, order)))
 
-    async def acan_afford(self, *amounts: Amount) -> Affordability:
+    async def acan_afford(
+        self, *amounts: Amount, labels: Mapping[str, str] | None = None
+    ) -> Affordability:
         """Awaitable twin of `can_afford`."""
-        talk = self.ledger.judged(self.path, Order(vector(amounts)))
+        order = order_of(amounts, HOLD_TTL_SECONDS, labels)
+        talk = self.ledger.judged(self.path, order)
         return affordability(await self.ledger.arun(talk))
 
     def reserve(
@@ -113,6 +145,7 @@ class Account(AccountView):
         *amounts: Amount,
         ttl_seconds: float = HOLD_TTL_SECONDS,
         labels: Mapping[str, str] | None = None,
+        wait_seconds: float = 0.0,
     ) -> Reservation:
         """
         Set *amounts* aside here and on every account above, all or none.
@@ -122,12 +155,15 @@ class Account(AccountView):
             ttl_seconds: After that the hold is given back by itself.
             labels: Kept with the hold and in the journal; reports know `agent`,
                 `node` and `model`.
+            wait_seconds: How long to wait when there is too little only because of
+                what others hold. Accounts of a higher priority go first among those
+                of one process; other processes are heard of within a moment.
 
         Raises:
             BudgetRefused: Nothing was set aside; the error says why.
             InvalidAmount: The arguments make no sense.
         """
-        order = order_of(amounts, ttl_seconds, labels)
+        order = order_of(amounts, ttl_seconds, labels, wait_seconds)
         hold = self.ledger.run(self.ledger.reserve(self.path, order))
         return Reservation(self.ledger, hold)
 
@@ -136,9 +172,10 @@ class Account(AccountView):
         *amounts: Amount,
         ttl_seconds: float = HOLD_TTL_SECONDS,
         labels: Mapping[str, str] | None = None,
+        wait_seconds: float = 0.0,
     ) -> Reservation:
         """Awaitable twin of `reserve`."""
-        order = order_of(amounts, ttl_seconds, labels)
+        order = order_of(amounts, ttl_seconds, labels, wait_seconds)
         hold = await self.ledger.arun(self.ledger.reserve(self.path, order))
         return Reservation(self.ledger, hold)
 
@@ -170,75 +207,6 @@ class Account(AccountView):
         ledger = leased(self.ledger, self.path, amounts, (ttl_seconds, clock))
         return Lease(ledger, Account(ledger, self.path))
 
-    def top_up(self, amount: Amount, *, reason: str = "", key: str = "") -> None:
-        """
-        Grant more; a slice gets it out of its parent.
-
-        Args:
-            amount: How much more, above zero.
-            reason: For the journal.
-            key: Makes it happen once, however often it is called with this key.
-
-        Raises:
-            BudgetExceeded: It is a slice, and its parent has not that much left.
-            InvalidTransfer: It has no limit of that unit.
-            IdConflict: The key was used before for something else.
-        """
-        self.ledger.run(grants.top_up(self.ledger, self.path, amount, reason, key))
-
-    async def atop_up(self, amount: Amount, *, reason: str = "", key: str = "") -> None:
-        """Awaitable twin of `top_up`."""
-        await self.ledger.arun(
-            grants.top_up(self.ledger, self.path, amount, reason, key)
-        )
-
-    def transfer(
-        self, to: Account | str, amount: Amount, *, reason: str = "", key: str = ""
-    ) -> None:
-        """
-        Give some of this account's limit to another account of the same pool.
-
-        Only what is neither spent nor held can move, and the sum stays the same.
-        Out of a slice the money goes with it; of a shared account only the cap.
-
-        Args:
-            to: An account, or its path below the pool.
-            amount: How much, above zero.
-            reason: For the journal.
-            key: Makes it happen once, however often it is called with this key.
-
-        Raises:
-            BudgetExceeded: There is not that much left to give.
-            InvalidTransfer: To itself, across pools, or of a unit without a limit.
-            IdConflict: The key was used before for something else.
-        """
-        paths = (self.path, self._payee(to))
-        self.ledger.run(grants.transfer(self.ledger, paths, amount, reason, key))
-
-    async def atransfer(
-        self, to: Account | str, amount: Amount, *, reason: str = "", key: str = ""
-    ) -> None:
-        """Awaitable twin of `transfer`."""
-        paths = (self.path, self._payee(to))
-        await self.ledger.arun(grants.transfer(self.ledger, paths, amount, reason, key))
-
-    def set_limit(self, amount: Amount, *, reason: str = "") -> None:
-        """
-        Grant *amount* in all, whatever was granted before.
-
-        Below what is spent and held it exhausts the account; holds are honoured.
-        A slice takes what is more from its parent, and returns what is less as far
-        as it has it left.
-
-        Raises:
-            BudgetExceeded: It is a slice, and its parent has not that much left.
-        """
-        self.ledger.run(grants.set_limit(self.ledger, self.path, amount, reason))
-
-    async def aset_limit(self, amount: Amount, *, reason: str = "") -> None:
-        """Awaitable twin of `set_limit`."""
-        await self.ledger.arun(grants.set_limit(self.ledger, self.path, amount, reason))
-
     def freeze(self, reason: str = "frozen by hand") -> None:
         """Refuse every new call here and below, until `thaw`."""
         self.ledger.run(tree.freeze(self.ledger, self.path, reason))
@@ -255,34 +223,17 @@ class Account(AccountView):
         """Awaitable twin of `thaw`."""
         await self.ledger.arun(tree.thaw(self.ledger, self.path, reason))
 
-    def _payee(self, to: Account | str) -> str:
-        if not isinstance(to, Account | str):
-            raise NotAnAccount(to)
-        if isinstance(to, Account) and to.ledger.store is not self.ledger.store:
-            msg = f"{self.path!r} and {to.path!r} are in different pools"
-            raise InvalidTransfer(msg)
-        return path_of(to, self.path)
-
     def _asked(
         self,
         name: str,
-        limit: Limits,
-        carve: Limits,
-        share: object,
+        money: tuple[Limits, Amounts, object],
         warn_at: Iterable[object],
+        traits: Traits,
     ) -> tuple[str, Spec]:
         path = join(self.path, check_name(name))
-        return path, spec_of(several(limit), several(carve), share, warn_at)
-
-
-def path_of(account: Account | str, near: str) -> str:
-    """The full path of an account given by itself or by its path below the root."""
-    if isinstance(account, Account):
-        return account.path
-    root = near.partition("/")[0]
-    if account == root or account.startswith(f"{root}/"):
-        return account
-    return join(root, account)
+        limit, carve, share = money
+        limits, carved = several(limit), amounts_of(carve)
+        return path, spec_of(limits, carved, share, warn_at, traits.labels())
 
 
 def account_of(given: object) -> Account:
@@ -290,12 +241,3 @@ def account_of(given: object) -> Account:
     if not isinstance(given, Account):
         raise NotAnAccount(given)
     return given
-
-
-def below(account: Account | str, near: str) -> str:
-    """Likewise, but by its path below *near*."""
-    if not isinstance(account, Account | str):
-        raise NotAnAccount(account)
-    if isinstance(account, Account) or account.startswith(near.partition("/")[0] + "/"):
-        return path_of(account, near)
-    return near if account == near else join(near, account)

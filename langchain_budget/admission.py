@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeGuard
 
 from langchain_budget.core import rules
 from langchain_budget.core.events import (
@@ -29,6 +29,8 @@ from langchain_budget.core.rules import (
     Charge,
     Order,
 )
+from langchain_budget.core.traits import priority_of
+from langchain_budget.dividing import Dividing
 from langchain_budget.errors import (
     HoldNotOpen,
     StoreError,
@@ -37,9 +39,11 @@ from langchain_budget.errors import (
     unavailable,
 )
 from langchain_budget.pricing.prices import PriceBook
-from langchain_budget.stores._drive import Ask, Talk
+from langchain_budget.stores._drive import Ask, Pause, Talk
+from langchain_budget.stores._queue import POLL_SECONDS
 from langchain_budget.stores.base import Store
-from langchain_budget.upkeep import Upkeep
+
+Answer = Receipt | Refusal
 
 TRIES: Final = 8
 """How often a posting is built anew because an account changed meanwhile."""
@@ -65,7 +69,7 @@ class _Attempt:
         self.borrowed[unit] = self.borrowed.get(unit, 0) + short
 
 
-class Admission(Upkeep):
+class Admission(Dividing):
     """Books on which money is reserved before a call."""
 
     def __init__(
@@ -83,12 +87,10 @@ class Admission(Upkeep):
             BudgetRefused: Nothing was set aside; the error says why.
         """
         try:
-            route = self._routes.get(path) or (yield from self.route(path))
-            now = (yield from self.now()) if route.timed else 0.0
-            posting = rules.reserve(route, self.new_id(), order, NOTHING, now)
-            answer = yield from self._sent(posting)
-            if type(answer) is Refusal:
-                posting, answer = yield from self._insist(posting, order, answer)
+            if order.wait_seconds:
+                posting, answer = yield from self._patiently(path, order)
+            else:
+                posting, answer = yield from self._attempt(path, order)
         except StoreError as error:
             raise unavailable(path, error) from error
         if isinstance(answer, Refusal):
@@ -100,6 +102,39 @@ class Admission(Upkeep):
             self.tell_of(answer, _reserved(hold, answer.seq))
         return hold
 
+    def _attempt(self, path: str, order: Order) -> Talk[tuple[Posting, Answer]]:
+        """Ask once, and again where that helps."""
+        route = yield from self.way(path, order)
+        now = (yield from self.now()) if route.timed else 0.0
+        posting = rules.reserve(route, self.new_id(), order, NOTHING, now)
+        answer = yield from self._sent(posting)
+        if type(answer) is Refusal:
+            return (yield from self._insist(posting, order, answer))
+        return posting, answer
+
+    def _patiently(self, path: str, order: Order) -> Talk[tuple[Posting, Answer]]:
+        """Ask, wait while others hold what is wanted, and ask when it is one's turn."""
+        until = self.ticks() + order.wait_seconds
+        rows = (yield from self.way(path, order)).rows
+        priority = priority_of(rows)
+        account = self.queue.ahead([row.path for row in rows], priority)
+        if not account:
+            posting, answer = yield from self._attempt(path, order)
+            if not _may_yet(answer):
+                return posting, answer
+            account = answer.account
+        place = self.queue.enter(account, priority)
+        try:
+            while self.ticks() < until:
+                yield Pause(place, min(POLL_SECONDS, max(until - self.ticks(), 0.0)))
+                if self.queue.is_first(account, place):
+                    posting, answer = yield from self._attempt(path, order)
+                    if not _may_yet(answer):
+                        return posting, answer
+            return (yield from self._attempt(path, order))
+        finally:
+            self.queue.leave(account, place)
+
     def judged(self, path: str, order: Order) -> Talk[Refusal | None]:
         """What a reserve would say now, without reserving."""
         try:
@@ -110,7 +145,7 @@ class Admission(Upkeep):
     def _judged(self, path: str, order: Order) -> Talk[Refusal | None]:
         yield from self.sweep()
         self._routes.pop(path, None)
-        route = yield from self.route(path)
+        route = yield from self.prospect(path, order.labels)
         rows = {row.path: row for row in route.rows}
         balances = yield Ask("outlook", (tuple(rows),))
         now = (yield from self.now()) if route.timed else 0.0
@@ -123,10 +158,10 @@ class Admission(Upkeep):
             ),
         )
 
-    def _sent(self, posting: Posting) -> Talk[Receipt | Refusal]:
+    def _sent(self, posting: Posting) -> Talk[Answer]:
         """Ask for a hold; cut off before it answered, the store may have taken it."""
         try:
-            answer: Receipt | Refusal = yield posting
+            answer: Answer = yield posting
         except StoreLeftAlone:
             raise
         except BaseException:
@@ -135,8 +170,8 @@ class Admission(Upkeep):
         return answer
 
     def _insist(
-        self, posting: Posting, order: Order, answer: Receipt | Refusal
-    ) -> Talk[tuple[Posting, Receipt | Refusal]]:
+        self, posting: Posting, order: Order, answer: Answer
+    ) -> Talk[tuple[Posting, Answer]]:
         """Try again where it helps: accounts changed, holds are overdue, or borrow."""
         attempt = _Attempt(posting.account)
         for _ in range(TRIES):
@@ -144,7 +179,7 @@ class Admission(Upkeep):
                 return posting, answer
             if not (yield from self._mend(attempt, answer)):
                 break
-            route = yield from self.route(attempt.path)
+            route = yield from self.way(attempt.path, order)
             now = (yield from self.now()) if route.timed else 0.0
             borrowed = attempt.borrowed
             posting = rules.reserve(route, self.new_id(), order, borrowed, now)
@@ -172,9 +207,9 @@ class Admission(Upkeep):
 
     def _watch(
         self, posting: Posting, order: Order, refusal: Refusal
-    ) -> Talk[tuple[Posting, Receipt | Refusal]]:
+    ) -> Talk[tuple[Posting, Answer]]:
         """Book what an account refuses that only observes, and say so."""
-        route = yield from self.route(posting.account)
+        route = yield from self.way(posting.account, order)
         if refusal.account not in route.observed or refusal.kind not in OVERLOOKED:
             return posting, refusal
         now = (yield from self.now()) if route.timed else 0.0
@@ -201,6 +236,11 @@ class Admission(Upkeep):
                 labels=order.labels,
             )
             self.listeners.tell([event])
+
+
+def _may_yet(answer: Answer) -> TypeGuard[Refusal]:
+    """Whether holds that are open now may free enough."""
+    return isinstance(answer, Refusal) and answer.kind is Kind.CONTENDED
 
 
 def _reserved(hold: Hold, seq: int) -> Reserved:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from langchain_budget.core.accounts import lineage
+from langchain_budget.core.accounts import is_beside, lineage
 from langchain_budget.core.events import Event, edges
 from langchain_budget.core.postings import Kind, Posting, Receipt, Refusal
 from langchain_budget.core.routes import Route
@@ -17,6 +17,7 @@ from langchain_budget.pricing.prices import PriceBook
 from langchain_budget.reports.outage import OutageStatus
 from langchain_budget.reports.statement import Statement
 from langchain_budget.stores._drive import Ask, Talk
+from langchain_budget.stores._queue import Queue
 from langchain_budget.stores.base import Store
 
 ROUTES_KEPT: Final = 10_000
@@ -68,7 +69,10 @@ class Books:
         self.statement = Statement()
         self.generation = 0
         """Rises with every change of accounts that these books know of."""
-        self.hours = Hours(time.monotonic)
+        self.ticks: Callable[[], float] = time.monotonic
+        """Seconds that only ever rise."""
+        self.hours = Hours(self.ticks)
+        self.queue = Queue()
         self._routes: dict[str, Route] = {}
         self._marks: dict[str, tuple[int, ...]] = {}
 
@@ -131,13 +135,14 @@ class Books:
         answer: Receipt | Refusal = yield posting
         if isinstance(answer, Refusal):
             self.forget()
-        elif posting.rows:
+        elif not all(row.version == 1 and is_beside(row.path) for row in posting.rows):
             self.forget(named=not all(row.is_passing for row in posting.rows))
         if isinstance(answer, Refusal):
             if answer.kind is Kind.STALE:
                 return answer
             raise refused(answer)
         self.tell_of(answer, *(replace(each, seq=answer.seq) for each in happened))
+        self.queue.call()
         return answer
 
     def tell_of(self, receipt: Receipt, *happened: Event) -> None:

@@ -26,6 +26,9 @@ Every error of this library.
     ├── NotAnAccount             (a TypeError) give a pool or an account
     ├── InvalidAmount            (a ValueError) negative, not finite, not exact
     ├── InvalidName              (a ValueError)
+    ├── InvalidPolicy            (a ValueError) a rule that cannot be followed
+    │   ├── InvalidPriority      no whole number from 1 to 10
+    │   └── OverAllocated        more is given out than there is
     └── UnitMismatch             (a TypeError)
 
 A refusal is also a `GraphBubbleUp` and a `ModelError`: tool nodes, error handlers,
@@ -51,9 +54,12 @@ from langchain_budget.core.faults import (
     InvalidJournal,
     InvalidLease,
     InvalidName,
+    InvalidPolicy,
+    InvalidPriority,
     InvalidTransfer,
     MissingExtra,
     NotAnAccount,
+    OverAllocated,
     StoreError,
     StoreLeftAlone,
     StoreLost,
@@ -79,10 +85,13 @@ __all__ = [
     "InvalidJournal",
     "InvalidLease",
     "InvalidName",
+    "InvalidPolicy",
+    "InvalidPriority",
     "InvalidTransfer",
     "LimitConflict",
     "MissingExtra",
     "NotAnAccount",
+    "OverAllocated",
     "PriceUnknown",
     "StoreError",
     "StoreLeftAlone",

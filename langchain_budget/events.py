@@ -22,6 +22,7 @@ from langchain_budget.core.events import (
     ThresholdCrossed,
     ToppedUp,
     Transferred,
+    WindowEnded,
     WouldRefuse,
 )
 
@@ -47,5 +48,6 @@ __all__ = [
     "ThresholdCrossed",
     "ToppedUp",
     "Transferred",
+    "WindowEnded",
     "WouldRefuse",
 ]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from langchain_budget.core import moves
 from langchain_budget.core.accounts import Row, common_ancestor
-from langchain_budget.core.amounts import Amount, countable, show
+from langchain_budget.core.amounts import Amount, Limit, countable, show
 from langchain_budget.core.events import Event, ToppedUp, Transferred
 from langchain_budget.core.postings import (
     Balance,
@@ -17,6 +17,7 @@ from langchain_budget.core.postings import (
     Receipt,
 )
 from langchain_budget.core.routes import Route
+from langchain_budget.core.traits import traits_of
 from langchain_budget.errors import BudgetExceeded, InvalidAmount, InvalidTransfer
 from langchain_budget.ledger import Ledger
 from langchain_budget.stores._drive import Ask, Talk
@@ -119,12 +120,22 @@ def _check_pair(payer: Route, payee: Route, amount: Amount) -> None:
         raise InvalidTransfer(msg)
     for route in (payer, payee):
         _check_move(route, amount)
+        _check_tradeable(route)
     inner = payee if top == payer.account else payer
     outer = top in (payer.account, payee.account)
     if outer and not moves.slices_within(inner, amount.unit, top):
         msg = (
             f"{inner.account!r} draws on {top!r} already: a transfer between them "
             f"moves nothing; use set_limit"
+        )
+        raise InvalidTransfer(msg)
+
+
+def _check_tradeable(route: Route) -> None:
+    if not traits_of(route.rows[0].spec).tradeable:
+        msg = (
+            f"account {route.account!r} was opened with tradeable=False, so nothing "
+            f"moves from it or to it; use top_up or set_limit"
         )
         raise InvalidTransfer(msg)
 
@@ -141,9 +152,13 @@ def _check_move(route: Route, amount: Amount) -> None:
         raise InvalidTransfer(msg)
 
 
-def set_limit(ledger: Ledger, path: str, amount: Amount, reason: str) -> Talk[None]:
-    """Make *amount* what the account is granted from now on, whatever it spent."""
-    countable(amount)
+def set_limit(
+    ledger: Ledger, path: str, limit: Amount | Limit, reason: str
+) -> Talk[None]:
+    """Make *limit* what the account is granted from now on, whatever it spent."""
+    if isinstance(limit, Limit):
+        return (yield from _set_window(ledger, path, limit, reason))
+    amount = countable(limit)
 
     def draft() -> Talk[Draft]:
         ledger.forget()
@@ -163,7 +178,7 @@ def set_limit(ledger: Ledger, path: str, amount: Amount, reason: str) -> Talk[No
             admit + (parent.admit if parent and more > 0 else ()),
             note=Note({amount.unit: more}, reason=reason),
             seen=seen,
-            rows=(_relimited(route.rows[0], amount),),
+            rows=(_relimited(route.rows[0], amount.unit, amount.value),),
         )
         return Draft(posting)
 
@@ -176,18 +191,48 @@ def set_limit(ledger: Ledger, path: str, amount: Amount, reason: str) -> Talk[No
                 raise
 
 
-def _relimited(row: Row, amount: Amount) -> Row:
+def _set_window(ledger: Ledger, path: str, limit: Limit, reason: str) -> Talk[None]:
+    """Likewise for the limit of a window, the current one included."""
+    unit, value = countable(limit.amount).unit, limit.amount.value
+
+    def draft() -> Talk[Draft]:
+        ledger.forget()
+        row = (yield from ledger.route(path)).rows[0]
+        now = yield Ask("now")
+        turn = dict(row.turns).get(limit.window.span, 0)
+        instance = limit.window.at(now, turn)
+        had = row.ceiling(limit.name)
+        deltas = moves.rewindow(CounterKey(path, unit, instance.name), had, value)
+        if deltas:
+            # It begins with what it is granted so far, before that is another sum.
+            yield Posting(ledger.new_id(), "touch", path, moves.touched(deltas))
+        posting = Posting(
+            ledger.new_id(),
+            "set_limit",
+            path,
+            deltas,
+            note=Note({unit: value - (had or 0)}, reason=reason),
+            seen=((path, row.version),),
+            rows=(_relimited(row, limit.name, value),),
+            during=(instance.start, instance.end),
+        )
+        return Draft(posting)
+
+    yield from _post(ledger, draft)
+
+
+def _relimited(row: Row, name: str, value: int) -> Row:
     """The next version of an account, with another ceiling in its specification."""
     spec = row.spec
-    if amount.unit in row.slices:
-        spec = spec._replace(carved=_with(spec.carved, amount))
+    if name in row.slices:
+        spec = spec._replace(carved=_with(spec.carved, name, value))
     else:
-        spec = spec._replace(limits=_with(spec.limits, amount))
-    ceilings = _with(row.ceilings, amount)
+        spec = spec._replace(limits=_with(spec.limits, name, value))
+    ceilings = _with(row.ceilings, name, value)
     return row._replace(version=row.version + 1, spec=spec, ceilings=ceilings)
 
 
 def _with(
-    limits: tuple[tuple[str, int], ...], amount: Amount
+    limits: tuple[tuple[str, int], ...], name: str, value: int
 ) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted((dict(limits) | {amount.unit: amount.value}).items()))
+    return tuple(sorted((dict(limits) | {name: value}).items()))

@@ -69,6 +69,8 @@ class Ledger(Admission):
             return answer
         if route.draining:
             yield from self.drain_all(route)
+        if self.queue:
+            self.queue.call()
         if self.listeners:
             self.tell_of(answer, _settled(hold, charge, answer.seq))
         return rules.closed(hold, charge)
@@ -82,6 +84,7 @@ class Ledger(Admission):
             yield from self._drain_again(route)
             return answer.hold or hold
         yield from self.drain_all(route)
+        self.queue.call()
         event = Released(
             account=hold.account, seq=answer.seq, hold=hold.id, labels=hold.labels
         )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
-from langchain_budget import tree
+from langchain_budget import tree, turns
 from langchain_budget.account import Account, below
+from langchain_budget.arguments import Limits, several
 from langchain_budget.books import EXPECTED_OUTPUT
-from langchain_budget.core.accounts import check_name, spec_of
-from langchain_budget.core.amounts import Amount, tokens
+from langchain_budget.core.accounts import Spec, check_name, check_root, spec_of
+from langchain_budget.core.amounts import Amount, Limit, tokens
+from langchain_budget.core.dividing import MOST, Each
+from langchain_budget.errors import InvalidAmount, InvalidName
 from langchain_budget.ids import new_id
 from langchain_budget.journal_export import Progress
 from langchain_budget.journal_import import load
@@ -56,14 +59,14 @@ class BudgetPool(Account):
     def __init__(  # noqa: PLR0913  # each is a question of its own
         self,
         name: str,
-        *limits: Amount | None,
+        *limits: Amount | Limit | None,
         store: Store | str | None = None,
         prices: PriceBook | None = None,
         warn_at: Iterable[float | str] = (),
         expected_output: int = EXPECTED_OUTPUT,
         on_outage: OnOutage | None = None,
     ) -> None:
-        path, spec = check_name(name), spec_of(limits, marks=warn_at)
+        path, spec = check_root(name), spec_of(limits, marks=warn_at)
         policy = on_outage or CLOSED
         policy.check(path, dict(spec.limits))
         opened = open_store(store, book=path)
@@ -137,6 +140,62 @@ class BudgetPool(Account):
         await self.ledger.arun(self.ledger.route(full))
         return Account(self.ledger, full)
 
+    def limit_each(
+        self,
+        *labels: str,
+        limit: Limits = None,
+        named: Mapping[str, Limits] | None = None,
+        warn_at: Iterable[float | str] = (),
+        most: int = MOST,
+    ) -> None:
+        """
+        Limit each user, tenant, tool or thread by itself, whatever else binds.
+
+        An account comes into being with the first call that carries a new value; it
+        stands beside the pool's own tree, as `acme:user/ada`, and a call has to fit
+        into both. A call that does not carry the label is not limited by it. Like
+        handlers, each process says this for itself; the balances are shared.
+
+        Args:
+            labels: `agent`, `node`, `tool`, `thread`, `model`, `provider`, or a key
+                of the `metadata` that a call is made with, such as `user_id`. Of
+                several, each combination has an account.
+            limit: What each may spend; accounts that are there keep what they have.
+            named: Other limits for some values; of several labels, joined by `+`.
+            warn_at: Thresholds, as in `Account.open`.
+            most: How many accounts there may be; then new values are refused.
+
+        >>> from langchain_budget import BudgetPool, usd
+        >>> pool = BudgetPool("acme", usd(10))
+        >>> pool.limit_each("user_id", limit=usd(1).per("day"))
+        >>> hold = pool.reserve(usd("0.75"), labels={"user_id": "ada"})
+        >>> print(pool.can_afford(usd("0.50"), labels={"user_id": "ada"}).reason)
+        account 'acme:user_id/ada' has $0.25 left of $1.00 per day ...
+        >>> bool(pool.can_afford(usd("0.50"), labels={"user_id": "bob"}))
+        True
+        """
+        each = dividing(labels, limit, named, tuple(warn_at), most)
+        trunk = each.trunk(self.path)
+        self.ledger.run(tree.open_account(self.ledger, trunk, Spec()))
+        others = (one for one in self.ledger.each if one.name != each.name)
+        self.ledger.each = (*others, each)
+
+    def advance(self, window: str = "tick") -> None:
+        """
+        End the current `tick`, or `run`, of this pool: its limits start anew.
+
+        A new run begins with a new tick. What is still held was taken out of the one
+        that it was reserved in, and is settled there.
+
+        Raises:
+            InvalidAmount: It is another window, that ends by the clock.
+        """
+        self.ledger.run(turns.advance(self.ledger, self.path, window))
+
+    async def aadvance(self, window: str = "tick") -> None:
+        """Awaitable twin of `advance`."""
+        await self.ledger.arun(turns.advance(self.ledger, self.path, window))
+
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """
         Call *listener* with each event, after the books have changed.
@@ -145,6 +204,29 @@ class BudgetPool(Account):
         that ends the subscription. See `langchain_budget.events`.
         """
         return self.ledger.listeners.add(listener)
+
+
+def dividing(
+    labels: tuple[str, ...],
+    limit: Limits,
+    named: Mapping[str, Limits] | None,
+    warn_at: tuple[float | str, ...],
+    most: int,
+) -> Each:
+    """What `limit_each` was asked for, checked."""
+    for label in labels:
+        check_name(label)
+    if not labels or len(set(labels)) < len(labels):
+        msg = f"labels {labels!r}: name one, or several different ones"
+        raise InvalidName(msg)
+    if type(most) is not int or most < 1:
+        msg = f"most={most!r}: give a whole number above zero"
+        raise InvalidAmount(msg)
+    specs = {
+        value: spec_of(several(given), marks=warn_at)
+        for value, given in (named or {}).items()
+    }
+    return Each(labels, spec_of(several(limit), marks=warn_at), specs, most)
 
 
 def _ledger(

@@ -7,6 +7,7 @@ from langchain_budget.core.accounts import Row, Spec, carved_amounts, parent_of
 from langchain_budget.core.events import AccountFrozen, AccountThawed, Opened
 from langchain_budget.core.postings import Kind, Note, Posting, Receipt, Refusal
 from langchain_budget.core.routes import Route
+from langchain_budget.core.traits import traits_of
 from langchain_budget.errors import AccountClosed, InvalidAmount, LimitConflict
 from langchain_budget.ledger import Ledger
 from langchain_budget.stores._drive import Ask, Talk
@@ -48,7 +49,11 @@ def _opening(ledger: Ledger, path: str, spec: Spec, ttl: float | None) -> Talk[P
         moves.carve(parent, carved) if parent else (),
         parent.admit if parent else (),
         seen=((path, 0),),
-        rows=(Row(path, 1, spec, ceilings, frozenset(carved)),),
+        rows=(
+            Row(path, 1, spec, ceilings, frozenset(carved))._replace(
+                observed=not traits_of(spec).enforced
+            ),
+        ),
         ttl_seconds=ttl,
     )
 

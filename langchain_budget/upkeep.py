@@ -78,6 +78,7 @@ class Upkeep(Books):
         if isinstance(answer, Refusal):
             return
         yield from self.drain_all(route)
+        self.queue.call()
         posting = rules.expire(hold, route)
         event = HoldExpired(
             account=hold.account,

@@ -9,6 +9,7 @@ from langchain_budget.core.accounts import SEPARATOR, Row
 from langchain_budget.core.amounts import USD, Amount
 from langchain_budget.core.postings import Balance, Refusal
 from langchain_budget.core.routes import Route
+from langchain_budget.core.traits import Traits, traits_of
 from langchain_budget.errors import StoreError, UnknownAccount, refused
 from langchain_budget.ledger import Ledger
 from langchain_budget.reports.explanation import (
@@ -53,6 +54,15 @@ class AccountView:
     async def abalance(self, unit: str = USD) -> AccountBalance:
         """Awaitable twin of `balance`."""
         return (await self.ledger.arun(balances_of(self.ledger, self.path, unit)))[0]
+
+    def traits(self) -> Traits:
+        """Its priority and metadata, whether it trades, whether its limits stop."""
+        return traits_of(self.ledger.run(self.ledger.route(self.path)).rows[0].spec)
+
+    async def atraits(self) -> Traits:
+        """Awaitable twin of `traits`."""
+        route = await self.ledger.arun(self.ledger.route(self.path))
+        return traits_of(route.rows[0].spec)
 
     def report(self) -> Report:
         """Balances and spending by agent and node, here and below."""

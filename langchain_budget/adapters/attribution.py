@@ -7,12 +7,17 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from langchain_budget.core.accounts import SEPARATOR
+from langchain_budget.ledger import Ledger
 
 ACCOUNT_KEY: Final = "budget_account"
 """Metadata under this key names the account: `metadata={"budget_account": "web"}`."""
 
 GENERIC: Final = frozenset({"model", "agent", "tools", "LangGraph", "__start__"})
 """Node names that every agent has; they tell nobody apart."""
+
+
+KNOWN: Final = frozenset({"agent", "node", "tool", "thread", "model", "provider", "run"})
+"""Labels that calls have whatever their metadata says."""
 
 
 class Caller(NamedTuple):
@@ -79,3 +84,13 @@ def _text(value: object) -> str:
 
 
 _NOBODY: Final = Caller((), "", "")
+
+
+def divided_by(ledger: Ledger, metadata: Mapping[str, Any]) -> dict[str, str]:
+    """What the metadata of a call says of the labels that its books are divided by."""
+    labels = (label for each in ledger.each for label in each.labels)
+    return {
+        label: str(metadata[label])
+        for label in labels
+        if label in metadata and label not in KNOWN
+    }

@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
 
 from langchain_budget.account import Account, account_of, below
-from langchain_budget.adapters.attribution import Caller, caller_of
+from langchain_budget.adapters.attribution import Caller, caller_of, divided_by
 from langchain_budget.adapters.calls import CALLS, Booking
 from langchain_budget.adapters.context import innermost, scope_now
 from langchain_budget.adapters.exits import close_unheard, plain_invoke
@@ -162,6 +162,7 @@ class MeterHandler(BaseCallbackHandler):
                 continue
             request = CALLS.estimator(ledger).size(messages, metadata, params)
             labels = _labels(caller, run_id, parent, metadata)
+            labels |= divided_by(ledger, metadata)
             labels["provider"], labels["model"] = request.model
             places = STEPS.places(ledger, account, parent)
             worst = self._reserve_worst()

@@ -18,7 +18,7 @@ from langchain_budget.adapters.attribution import Caller
 from langchain_budget.adapters.context import innermost
 from langchain_budget.adapters.finder import finder_of
 from langchain_budget.adapters.steps import STEPS, Place, Reserved, graph_of
-from langchain_budget.arguments import Limits, several
+from langchain_budget.arguments import Amounts, amounts_of
 from langchain_budget.core.accounts import STEP, join, spec_of
 from langchain_budget.core.amounts import Amount, vector
 from langchain_budget.core.rules import Order
@@ -155,8 +155,8 @@ def budget_guard(  # noqa: PLR0913  # each is a question of its own
     *,
     then: str,
     otherwise: str | None = None,
-    needs: Limits = None,
-    reserve: Limits = None,
+    needs: Amounts = None,
+    reserve: Amounts = None,
 ) -> BudgetGuard:
     """
     A node for a `StateGraph` that lets the next step run only if it is affordable.
@@ -197,8 +197,8 @@ def budget_guard(  # noqa: PLR0913  # each is a question of its own
         target,
         then=then,
         otherwise=otherwise,
-        needs=several(needs),
-        reserve=several(reserve),
+        needs=amounts_of(needs),
+        reserve=amounts_of(reserve),
     )
 
 

@@ -17,6 +17,9 @@ from langchain_budget.core.faults import InexactAmount, InvalidAmount, InvalidNa
 from langchain_budget.core.limits import limits, show_limit
 
 SEPARATOR: Final = "/"
+BESIDE: Final = ":"
+"""Between a pool and what it is divided by as well: `acme:user/ada`."""
+
 LONGEST_NAME: Final = 200
 STEP: Final = ("kind", "step")
 """The label of accounts that last for one step of a graph; nobody looks for them."""
@@ -122,6 +125,33 @@ def check_name(name: object) -> str:
     return name
 
 
+def check_root(name: object) -> str:
+    """
+    A name for a pool.
+
+    Raises:
+        InvalidName: It is no name, or has a `:`.
+    """
+    checked = check_name(name)
+    if BESIDE in checked:
+        msg = (
+            f"pool name {checked!r}: leave out the {BESIDE!r}, which stands between a "
+            f"pool and the accounts of `limit_each`"
+        )
+        raise InvalidName(msg)
+    return checked
+
+
+def trunk_of(path: str, name: str) -> str:
+    """The root of the tree that stands beside the pool of *path*: `acme:user`."""
+    return f"{path.partition(SEPARATOR)[0]}{BESIDE}{name}"
+
+
+def is_beside(path: str) -> bool:
+    """Whether an account counts what is counted in its pool as well."""
+    return BESIDE in path.partition(SEPARATOR)[0]
+
+
 def join(parent: str, name: str) -> str:
     """The path of a child."""
     return f"{parent}{SEPARATOR}{name}"
@@ -192,6 +222,7 @@ def spec_of(
     carve: Iterable[Amount] = (),
     share: object = None,
     marks: Iterable[object] = (),
+    labels: tuple[tuple[str, str], ...] = (),
 ) -> Spec:
     """What opening an account asks for, checked."""
     return Spec(
@@ -199,6 +230,7 @@ def spec_of(
         carved=tuple(sorted(vector(carve).items())),
         share=0 if share is None else ratio(share, percentages=False),
         marks=tuple(sorted({ratio(mark) for mark in marks})),
+        labels=labels,
     )
 
 

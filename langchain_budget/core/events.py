@@ -117,6 +117,14 @@ class Closed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WindowEnded(Event):
+    """A `run` or `tick` of a pool has ended; the limits of so many accounts reset."""
+
+    window: str
+    accounts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToppedUp(Event):
     """An account was granted more."""
 

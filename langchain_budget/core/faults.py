@@ -74,7 +74,8 @@ class InvalidLease(BudgetError, ValueError):
             f"such a lease of {self.account!r} would pass over the limits of "
             f"{', '.join(self.missing)}. Lease an amount of each unit that is limited "
             f"on the way to the root; accounts with limits below it need leases of "
-            f"their own; limits with a window, and leases, cannot be leased"
+            f"their own; limits with a window, those of limit_each, and leases, cannot "
+            f"be leased"
         )
 
 
@@ -148,3 +149,35 @@ class MissingExtra(BudgetError, ImportError):
 
     def __str__(self) -> str:
         return f"this needs {self.module}: pip install 'langchain-budget[{self.extra}]'"
+
+
+class InvalidPolicy(BudgetError, ValueError):
+    """A rule that cannot be followed, or nobody to follow it for."""
+
+
+class InvalidPriority(InvalidPolicy):
+    """A priority that is no whole number from 1 to 10."""
+
+    def __init__(self, priority: object) -> None:
+        super().__init__(priority)
+        self.priority = priority
+
+    def __str__(self) -> str:
+        return (
+            f"priority {self.priority!r}: give a whole number from 1 to 10, "
+            f"where 10 is the most important"
+        )
+
+
+class OverAllocated(InvalidPolicy):
+    """More is given out than there is."""
+
+    def __init__(self, asked: str, total: str) -> None:
+        super().__init__(asked, total)
+        self.asked, self.total = asked, total
+
+    def __str__(self) -> str:
+        return (
+            f"{self.asked} is given out, but there is only {self.total}: "
+            f"lower some of it, or raise what there is"
+        )

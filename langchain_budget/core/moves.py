@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from langchain_budget.core.accounts import SEPARATOR, common_ancestor
 from langchain_budget.core.amounts import Vector
@@ -55,6 +55,32 @@ def regrant(
         # Only a grant makes an unlimited counter a limited one, here of nothing.
         return Delta(own, granted=1), Delta(own, granted=-1)
     return (Delta(own, granted=more),)
+
+
+def rewindow(key: CounterKey, had: int | None, value: int) -> tuple[Delta, ...]:
+    """Change the limit of a window that was *had*; a new one needs no change."""
+    return (Delta((key,), granted=value - had),) if had is not None else ()
+
+
+def touched(deltas: tuple[Delta, ...]) -> tuple[Delta, ...]:
+    """Nothing but that their counters begin, with what they are granted at first."""
+    keys = deltas[0].counters
+    return Delta(keys, granted=1), Delta(keys, granted=-1)
+
+
+def shifted(
+    parent: Route, children: Iterable[tuple[Route, int]], unit: str
+) -> tuple[Delta, ...]:
+    """Grant each child so much more or less; slices trade it with their *parent*."""
+    deltas, lent = [], 0
+    for route, more in children:
+        if more:
+            own = route.keys(unit)[:1]
+            deltas.append(Delta(own, granted=more, guarded=more < 0))
+            lent += more if unit in route.rows[0].slices else 0
+    if lent:
+        deltas.append(Delta(parent.keys(unit), lent=lent, guarded=lent > 0))
+    return tuple(deltas)
 
 
 def transfer(payer: Route, payee: Route, unit: str, value: int) -> tuple[Delta, ...]:

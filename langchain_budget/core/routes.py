@@ -43,9 +43,7 @@ class Route:
         self.closing = self.admit if slices else ()
         """What a hold is closed under: slices that were closed want their rest back."""
         self.observed = _observed(rows)
-        self._limited = frozenset(
-            name.partition("@")[0] for row in rows for name, _ in row.ceilings
-        )
+        self._limited = _limited(rows)
         self._lines: dict[str, Line] = {}
         self._timed = _timed(rows)
 
@@ -93,16 +91,18 @@ class Route:
         A unit that nothing on the route limits is not held, only spent: there is
         nothing to guard. A first limit on it makes a new version of its account.
         """
-        deltas = []
+        deltas: list[Delta] = []
         for unit, value in amounts.items():
-            if unit not in self._limited:
-                continue
-            keys, spill = self._lines.get(unit) or self.line(unit)
-            deltas.append(new(Delta, (keys, 0, value, 0, 0, True, spill)))
-            if unit in self._timed:
-                keys = self.windows(unit, now)
-                deltas.append(new(Delta, (keys, 0, value, 0, 0, True, ())))
+            if unit in self._limited:
+                self._hold(deltas, unit, value, now)
         return tuple(deltas)
+
+    def _hold(self, deltas: list[Delta], unit: str, value: int, now: float) -> None:
+        keys, spill = self._lines.get(unit) or self.line(unit)
+        deltas.append(new(Delta, (keys, 0, value, 0, 0, True, spill)))
+        if unit in self._timed:
+            keys = self.windows(unit, now)
+            deltas.append(new(Delta, (keys, 0, value, 0, 0, True, ())))
 
     def watched(self, amounts: Vector, now: float = 0.0) -> tuple[Delta, ...]:
         """The same where the accounts that only observe are not guarded."""
@@ -131,6 +131,56 @@ class Route:
             for delta in self.held(amounts, now)
         ]
         return (*lent, *held)
+
+
+class JointRoute(Route):
+    """
+    The way up from an account, and beside it those from others in trees of their own.
+
+    A charge touches all of them: the limits of an agent, and those of the user that
+    it works for. Nothing spills over from one into another.
+    """
+
+    __slots__ = ("_routes",)
+
+    def __init__(self, own: Route, beside: Sequence[Route]) -> None:
+        super().__init__(own.rows)
+        self._routes = (own, *beside)
+        self.rows = tuple(row for each in self._routes for row in each.rows)
+        self.admit = tuple(pair for each in self._routes for pair in each.admit)
+        self.observed = frozenset().union(*(each.observed for each in self._routes))
+        self._limited = _limited(self.rows)
+
+    def line(self, unit: str) -> Line:
+        """The counters of *unit* that a charge of the first alone touches."""
+        return self._routes[0].line(unit)
+
+    @property
+    def timed(self) -> bool:
+        """Whether what a charge touches depends on the time."""
+        return any(each.timed for each in self._routes)
+
+    def during(self, amounts: Vector, now: float) -> tuple[float, float]:
+        """From when, and until before when, `held` at *now* is right."""
+        spans = [each.during(amounts, now) for each in self._routes]
+        return max(start for start, _ in spans), min(end for _, end in spans)
+
+    def windows(self, unit: str, now: float) -> tuple[CounterKey, ...]:
+        """The counters of the windows that *now* is in, innermost first."""
+        return tuple(key for each in self._routes for key in each.windows(unit, now))
+
+    def keys(self, unit: str) -> tuple[CounterKey, ...]:
+        """The counters of *unit* that a charge touches, innermost first."""
+        return tuple(key for each in self._routes for key in each.keys(unit))
+
+    def _hold(self, deltas: list[Delta], unit: str, value: int, now: float) -> None:
+        for each in self._routes:
+            each._hold(deltas, unit, value, now)  # noqa: SLF001  # one of its own kind
+
+
+def _limited(rows: Sequence[Row]) -> frozenset[str]:
+    """The units that some limit is in."""
+    return frozenset(name.partition("@")[0] for row in rows for name, _ in row.ceilings)
 
 
 def _timed(

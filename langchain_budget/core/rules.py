@@ -70,6 +70,8 @@ class Order(NamedTuple):
     labels: Mapping[str, str] = NO_LABELS
     unpriced: bool = False
     """The cost in dollars is unknown: refuse where dollars are limited."""
+    wait_seconds: float = 0.0
+    """How long to wait for holds of others that may yet free enough."""
 
 
 class Charge(NamedTuple):
@@ -101,7 +103,7 @@ def reserve(
     What is *borrowed* is carved out of the parent in the same posting. Limits with
     a window are those of *now*; a store that knows better refuses.
     """
-    amounts, worst, ttl_seconds, started, labels, unpriced = order
+    amounts, worst, ttl_seconds, started, labels, unpriced, _ = order
     if borrowed:
         deltas = route.borrowed(amounts, borrowed, now)
     else:

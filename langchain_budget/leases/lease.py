@@ -79,6 +79,8 @@ def leased(
         raise InvalidAmount(msg)
     if isinstance(shared, LeaseLedger):
         raise InvalidLease(path, [])
+    if shared.each:
+        raise InvalidLease(path, [each.name for each in shared.each])
     return LeaseLedger(shared, path, Terms(sizes, lifetime(timing[0]), timing[1]))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from langchain_budget.core.accounts import Row, lineage, parent_of
+from langchain_budget.core.accounts import Row, is_beside, lineage, parent_of
 from langchain_budget.core.postings import Balance, CounterKey
 from langchain_budget.reports.fold import Finding, Fold, Sums
 
@@ -94,11 +94,15 @@ def charged_below(fold: Fold) -> Sums:
 
 
 def spent_below(fold: Fold) -> Sums:
-    """What each account spent by its own counter, and the slices below it."""
+    """
+    What each account spent by its own counter, and the slices below it.
+
+    Accounts of `limit_each` count what others are charged with, a second time.
+    """
     sums: Sums = {}
     carved = set(slices(fold))
     for key, seen in fold.balances.items():
-        if not key.window:
+        if not key.window and not is_beside(key.account):
             above = _above(key) if key in carved else [key]
             _add_to(sums, above, seen.spent)
     return sums

@@ -11,6 +11,7 @@ from collections.abc import Generator
 from typing import Any, NamedTuple, TypeVar
 
 from langchain_budget.core.postings import Posting
+from langchain_budget.stores._queue import Place
 from langchain_budget.stores.base import Store
 
 Result = TypeVar("Result")
@@ -23,7 +24,14 @@ class Ask(NamedTuple):
     args: tuple[Any, ...] = ()
 
 
-Talk = Generator[Posting | Ask, Any, Result]
+class Pause(NamedTuple):
+    """Wait until it is worth trying again, or so many seconds at the most."""
+
+    place: Place
+    seconds: float
+
+
+Talk = Generator[Posting | Ask | Pause, Any, Result]
 
 
 def drive(talk: Talk[Result], store: Store) -> Result:
@@ -32,10 +40,7 @@ def drive(talk: Talk[Result], store: Store) -> Result:
         ask = next(talk)
         while True:
             try:
-                if type(ask) is Posting:
-                    answer = store.post(ask)
-                else:
-                    answer = getattr(store, ask[0])(*ask[1])
+                answer = store.post(ask) if type(ask) is Posting else _reply(ask, store)
             except BaseException as error:
                 ask = talk.throw(error)
             else:
@@ -54,7 +59,7 @@ async def adrive(talk: Talk[Result], store: Store) -> Result:
                 if type(ask) is Posting:
                     answer = await store.apost(ask)
                 else:
-                    answer = await getattr(store, f"a{ask[0]}")(*ask[1])
+                    answer = await _areply(ask, store)
             except BaseException as error:
                 ask = talk.throw(error)
             else:
@@ -62,3 +67,15 @@ async def adrive(talk: Talk[Result], store: Store) -> Result:
     except StopIteration as done:
         result: Result = done.value
         return result
+
+
+def _reply(ask: Any, store: Store) -> Any:
+    if isinstance(ask, Pause):
+        return ask.place.wait(ask.seconds)
+    return getattr(store, ask.method)(*ask.args)
+
+
+async def _areply(ask: Any, store: Store) -> Any:
+    if isinstance(ask, Pause):
+        return await ask.place.await_(ask.seconds)
+    return await getattr(store, f"a{ask.method}")(*ask.args)

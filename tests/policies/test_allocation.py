@@ -8,23 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_budget.core.amounts import NANOS, usd
-from langchain_budget.core.faults import InexactAmount, InvalidAmount
+from langchain_budget.core.faults import (
+    InexactAmount,
+    InvalidAmount,
+    InvalidPolicy,
+    InvalidPriority,
+    OverAllocated,
+)
 from langchain_budget.core.policies.allocation import (
     Claim,
     Tier,
     by_priority,
     by_priority_as_documented,
-    check_priority,
     dynamic,
     fixed,
     portion,
     shares,
 )
-from langchain_budget.core.policies.faults import (
-    InvalidPolicy,
-    InvalidPriority,
-    OverAllocated,
-)
+from langchain_budget.core.traits import check_priority
 
 FIFTY = 50 * NANOS
 amounts = st.integers(min_value=0, max_value=2**62)

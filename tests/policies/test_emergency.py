@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_budget.core.amounts import NANOS
-from langchain_budget.core.faults import InvalidAmount
+from langchain_budget.core.faults import InvalidAmount, InvalidPriority
 from langchain_budget.core.policies.emergency import approve
-from langchain_budget.core.policies.faults import InvalidPriority
 
 REMAINING = 10 * NANOS
 REQUESTED = 40 * NANOS

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_budget.core.faults import InvalidAmount
-from langchain_budget.core.policies.faults import InvalidPolicy
+from langchain_budget.core.faults import InvalidAmount, InvalidPolicy
 from langchain_budget.core.policies.forecast import Spend, burn_rate, exhausted_in
 
 HOUR = 3600

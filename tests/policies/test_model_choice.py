@@ -1,6 +1,6 @@
 import pytest
 
-from langchain_budget.core.policies.faults import InvalidPolicy
+from langchain_budget.core.faults import InvalidPolicy
 from langchain_budget.core.policies.model_choice import (
     CHEAP_FIRST,
     DEAR_FIRST,

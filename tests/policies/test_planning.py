@@ -6,8 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_budget.core.amounts import Amount, tokens, usd
-from langchain_budget.core.faults import InexactAmount, InvalidAmount, UnitMismatch
-from langchain_budget.core.policies.faults import InvalidPolicy
+from langchain_budget.core.faults import (
+    InexactAmount,
+    InvalidAmount,
+    InvalidPolicy,
+    UnitMismatch,
+)
 from langchain_budget.core.policies.planning import (
     Plan,
     cost_at,

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_budget.core.amounts import NANOS
-from langchain_budget.core.faults import InvalidAmount
+from langchain_budget.core.faults import InvalidAmount, InvalidPriority
 from langchain_budget.core.policies.allocation import Claim
-from langchain_budget.core.policies.faults import InvalidPriority
 from langchain_budget.core.policies.rebalance import changes, rebalance, weights
 
 THOUSAND = 1000 * NANOS

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_budget.core.faults import InexactAmount, InvalidAmount
-from langchain_budget.core.policies.faults import InvalidPolicy
+from langchain_budget.core.faults import InexactAmount, InvalidAmount, InvalidPolicy
 from langchain_budget.core.policies.rounding import largest_remainder
 
 totals = st.integers(min_value=0, max_value=2**62)

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_budget.core.faults import InvalidAmount
-from langchain_budget.core.policies.faults import InvalidPolicy
+from langchain_budget.core.faults import InvalidAmount, InvalidPolicy
 from langchain_budget.core.policies.service_levels import (
     SERVICE_LEVELS,
     ServiceLevels,

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_budget.core.faults import InvalidAmount
-from langchain_budget.core.policies.faults import InvalidPolicy
+from langchain_budget.core.faults import InvalidAmount, InvalidPolicy
 from langchain_budget.core.policies.thresholds import (
     ALERTS,
     HIGH_USAGE,

@@ -189,3 +189,33 @@ def test_a_guard_sees_that_the_day_is_spent(pool):
     graph.add_edge(START, "guard")
 
     assert graph.compile().invoke({})["did"] == "stop"
+
+
+def test_the_limit_of_a_day_can_be_changed_at_once(pool, clock):
+    pool.reserve(usd("1.50")).settle()
+
+    pool.set_limit(usd(3).per("day"), reason="a busy day")
+    pool.reserve(usd("1.50")).settle()
+    with pytest.raises(BudgetExceeded, match=r"\$0.00 left of \$3.00 per day"):
+        pool.reserve(usd(1))
+    pool.set_limit(usd(1).per("day"))
+    with pytest.raises(BudgetExceeded, match=r"-\$2.00 left of \$1.00 per day"):
+        pool.reserve(usd(1))
+
+    clock.advance(DAY)
+    pool.reserve(usd(1)).settle()
+    assert_quiet(pool.ledger.store)
+
+
+def test_a_window_that_nobody_has_touched_begins_with_its_new_limit(pool, clock):
+    pool.set_limit(usd(3).per("day"))
+    pool.set_limit(usd(4).per("hour"))
+
+    pool.reserve(usd(3)).settle()
+
+    with pytest.raises(BudgetExceeded, match=r"\$0.00 left of \$3.00 per day"):
+        pool.reserve(usd(1))
+    clock.advance(DAY)
+    with pytest.raises(BudgetExceeded, match="per day"):
+        pool.reserve(usd("3.50"))
+    assert_quiet(pool.ledger.store)

@@ -11,9 +11,8 @@ from typing import Final, NamedTuple
 
 from langchain_budget.core.accounts import MARK_SCALE, ratio
 from langchain_budget.core.amounts import Amount, usd
-from langchain_budget.core.policies.faults import (
+from langchain_budget.core.faults import (
     InvalidPolicy,
-    InvalidPriority,
     OverAllocated,
 )
 from langchain_budget.core.policies.rounding import (
@@ -22,9 +21,7 @@ from langchain_budget.core.policies.rounding import (
     largest_remainder,
     whole,
 )
-
-LOWEST_PRIORITY: Final = 1
-HIGHEST_PRIORITY: Final = 10
+from langchain_budget.core.traits import check_priority
 
 CRITICAL: Final = 8
 """From this priority on an account gets its minimum first (priority pools)."""
@@ -59,20 +56,6 @@ class Claim(NamedTuple):
     priority: int
     remaining: int = 0
     usage: tuple[int, ...] = ()
-
-
-def check_priority(priority: object) -> int:
-    """
-    A whole number from 1 to 10.
-
-    Raises:
-        InvalidPriority: For anything else, such as 0, 11, `True` or 5.0.
-    """
-    if type(priority) is not int or not (
-        LOWEST_PRIORITY <= priority <= HIGHEST_PRIORITY
-    ):
-        raise InvalidPriority(priority)
-    return priority
 
 
 def check_claims(claims: Sequence[Claim]) -> Sequence[Claim]:

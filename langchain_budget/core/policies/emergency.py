@@ -5,8 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from langchain_budget.core.policies.allocation import check_priority, portion
+from langchain_budget.core.policies.allocation import portion
 from langchain_budget.core.policies.rounding import whole
+from langchain_budget.core.traits import check_priority
 
 HIGH: Final = 7
 """From this priority on an emergency is granted in full (priority pools)."""

@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import floor, isfinite
 from typing import NamedTuple
 
-from langchain_budget.core.policies.faults import InvalidPolicy
+from langchain_budget.core.faults import InvalidPolicy
 from langchain_budget.core.policies.rounding import whole
 
 

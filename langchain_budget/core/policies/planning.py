@@ -9,8 +9,7 @@ from typing import Final, NamedTuple
 
 from langchain_budget.core.accounts import MARK_SCALE, ratio
 from langchain_budget.core.amounts import Amount, countable
-from langchain_budget.core.faults import InvalidAmount
-from langchain_budget.core.policies.faults import InvalidPolicy
+from langchain_budget.core.faults import InvalidAmount, InvalidPolicy
 from langchain_budget.core.policies.rounding import Number, fraction, whole
 
 OVERHEAD: Final = 3

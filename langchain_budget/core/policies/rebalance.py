@@ -9,7 +9,6 @@ from typing import Final
 
 from langchain_budget.core.amounts import NANOS
 from langchain_budget.core.policies.allocation import (
-    HIGHEST_PRIORITY,
     Claim,
     average,
     check_claims,
@@ -19,6 +18,7 @@ from langchain_budget.core.policies.rounding import (
     fraction,
     largest_remainder,
 )
+from langchain_budget.core.traits import PRIORITIES
 
 BY_PRIORITY: Final = Decimal("0.7")
 """How much the priority counts (priority pools)."""
@@ -90,7 +90,7 @@ def changes(claims: Sequence[Claim], parts: Mapping[str, int]) -> dict[str, int]
 
 def _scale(claims: Sequence[Claim]) -> Fraction:
     most = max((average(claim.usage) or Fraction() for claim in claims), default=0)
-    return Fraction(HIGHEST_PRIORITY, most) if most else Fraction()
+    return Fraction(PRIORITIES[-1], most) if most else Fraction()
 
 
 def _usage(claim: Claim, scale: Fraction) -> Fraction:

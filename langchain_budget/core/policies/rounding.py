@@ -7,8 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from math import floor
 
-from langchain_budget.core.faults import InexactAmount, InvalidAmount
-from langchain_budget.core.policies.faults import InvalidPolicy
+from langchain_budget.core.faults import InexactAmount, InvalidAmount, InvalidPolicy
 
 Number = int | Fraction | Decimal
 """A number without error; never a float."""

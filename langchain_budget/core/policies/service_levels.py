@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from langchain_budget.core.accounts import MARK_SCALE, ratio
-from langchain_budget.core.policies.faults import InvalidPolicy
+from langchain_budget.core.faults import InvalidPolicy
 
 
 class Level(NamedTuple):

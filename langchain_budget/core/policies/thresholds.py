@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
 from langchain_budget.core.accounts import MARK_SCALE, ratio
-from langchain_budget.core.policies.faults import InvalidPolicy
+from langchain_budget.core.faults import InvalidPolicy
 
 OPERATORS: Final = {"used": ("", ">=", ">"), "remaining": ("", "<=", "<")}
 """What may be compared, and how."""

@@ -1,0 +1,99 @@
+"""Accounts that come into being by themselves: one for each user, tool or thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+from langchain_budget.core.accounts import (
+    LONGEST_NAME,
+    Row,
+    Spec,
+    check_name,
+    join,
+    trunk_of,
+)
+from langchain_budget.core.faults import InvalidName
+
+MOST: Final = 10_000
+"""Accounts of one rule, when nobody says otherwise."""
+
+BETWEEN: Final = "+"
+"""Stands between the values of several labels."""
+
+
+class Each(NamedTuple):
+    """
+    An account of its own for each value of a label, with limits of its own.
+
+    Attributes:
+        labels: Of which labels; of several, each combination has an account.
+        spec: Its limits.
+        named: Other limits, for some values; they alone have one if *spec* has none.
+        most: How many there may be.
+    """
+
+    labels: tuple[str, ...]
+    spec: Spec
+    named: Mapping[str, Spec]
+    most: int = MOST
+
+    @property
+    def name(self) -> str:
+        """What stands behind the pool's name: `user`, `agent+tool`."""
+        return BETWEEN.join(self.labels)
+
+    def trunk(self, path: str) -> str:
+        """What all of its accounts are below, in the pool of *path*."""
+        return trunk_of(path, self.name)
+
+    def value(self, labels: Mapping[str, str]) -> str:
+        """What its label says; empty where it says nothing."""
+        if len(self.labels) == 1:
+            return labels.get(self.labels[0], "")
+        values = [quote(labels.get(each, ""), safe=" ") for each in self.labels]
+        return BETWEEN.join(values) if all(values) else ""
+
+    def account(self, path: str, labels: Mapping[str, str]) -> tuple[str, Spec] | None:
+        """Where a charge with these *labels* is counted as well, and its limits."""
+        value = self.value(labels)
+        if not value:
+            return None
+        spec = self.named.get(value, self.spec)
+        if spec == _UNLIMITED:
+            return None
+        return join(self.trunk(path), name_of(value)), spec
+
+    def rows(self, account: str, spec: Spec) -> tuple[Row, Row]:
+        """The account and its trunk as they are when they are opened."""
+        trunk = account.rpartition("/")[0]
+        return Row(account, 1, spec, spec.limits), Row(trunk, 1, Spec())
+
+
+def name_of(value: str) -> str:
+    """
+    An account's name for any value of a label; different ones have different names.
+
+    >>> name_of("ada"), name_of("a/b")
+    ('ada', 'a%2Fb')
+    """
+    if "%" not in value and _is_name(value):
+        return value
+    quoted = quote(value, safe="", errors="surrogatepass").replace(".", "%2E")
+    if len(quoted) <= LONGEST_NAME:
+        return quoted
+    digest = sha256(quoted.encode()).hexdigest()
+    return f"{quoted[: LONGEST_NAME - len(digest) - 1]}%{digest}"
+
+
+def _is_name(value: str) -> bool:
+    try:
+        check_name(value)
+    except InvalidName:
+        return False
+    return True
+
+
+_UNLIMITED: Final = Spec()

@@ -1,0 +1,100 @@
+"""The talks that find, beside an account, those of the user, tool or thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from langchain_budget.core.accounts import Spec
+from langchain_budget.core.dividing import Each
+from langchain_budget.core.events import Opened
+from langchain_budget.core.postings import Kind, Posting, Receipt, Refusal
+from langchain_budget.core.routes import JointRoute, Route
+from langchain_budget.core.rules import Order
+from langchain_budget.errors import AccountClosed, UnknownAccount
+from langchain_budget.pricing.prices import PriceBook
+from langchain_budget.stores._drive import Ask, Talk
+from langchain_budget.stores.base import Store
+from langchain_budget.upkeep import Upkeep
+
+
+class Dividing(Upkeep):
+    """Books in which a charge may be counted in several trees at once."""
+
+    def __init__(
+        self, store: Store, new_id: Callable[[], str], prices: PriceBook
+    ) -> None:
+        super().__init__(store, new_id, prices)
+        self.each: tuple[Each, ...] = ()
+        """By which labels what is charged is limited as well."""
+        self._there: dict[str, int] = {}
+
+    def way(self, path: str, order: Order) -> Talk[Route]:
+        """All that a reserve touches; what it is the first to need is opened."""
+        own = self._routes.get(path) or (yield from self.route(path))
+        if not self.each:
+            return own
+        return joint(own, (yield from self._beside(path, order.labels)))
+
+    def prospect(self, path: str, labels: Mapping[str, str]) -> Talk[Route]:
+        """Likewise, but nothing is opened: what is not there is as it would be."""
+        own = yield from self.route(path)
+        beside = []
+        for each in self.each:
+            found = each.account(path, labels)
+            if found is not None:
+                try:
+                    route = yield from self.route(found[0])
+                except UnknownAccount:
+                    route = Route(each.rows(*found))
+                beside.append(route)
+        return joint(own, beside)
+
+    def _beside(self, path: str, labels: Mapping[str, str]) -> Talk[list[Route]]:
+        routes = []
+        for each in self.each:
+            found = each.account(path, labels)
+            if found is not None:
+                known = self._routes.get(found[0])
+                routes.append(known or (yield from self._met(each, *found)))
+        return routes
+
+    def _met(self, each: Each, account: str, spec: Spec) -> Talk[Route]:
+        """The route of an account that may not be there yet."""
+        while True:
+            try:
+                return (yield from self.route(account))
+            except UnknownAccount:
+                yield from self._appear(each, account, spec)
+
+    def _appear(self, each: Each, account: str, spec: Spec) -> Talk[None]:
+        """Open an account; somebody else may do so at the same time."""
+        row, trunk = each.rows(account, spec)
+        yield from self._check_room(each, trunk.path, account)
+        above = yield from self.route(trunk.path)
+        posting = Posting(
+            self.new_id(),
+            "open",
+            account,
+            admit=above.admit,
+            seen=((account, 0),),
+            rows=(row,),
+        )
+        answer = yield from self.try_post(posting, Opened(account=account))
+        if isinstance(answer, Receipt):
+            self._there[trunk.path] += 1
+
+    def _check_room(self, each: Each, trunk: str, account: str) -> Talk[None]:
+        if self._there.get(trunk, each.most) >= each.most:
+            rows = yield Ask("below", (trunk,))
+            self._there[trunk] = sum(not row.closed for row in rows) - 1
+        if self._there[trunk] >= each.most:
+            why = (
+                f"there are {each.most:,} accounts below {trunk!r} already; close "
+                f"some, or raise most= of limit_each({each.name!r}, ...)"
+            )
+            raise AccountClosed(Refusal(Kind.CLOSED, account, detail=why))
+
+
+def joint(own: Route, beside: list[Route]) -> Route:
+    """One route for all; just the first where there is no other."""
+    return JointRoute(own, beside) if beside else own

@@ -1,0 +1,101 @@
+"""Who waits for what others may yet give back, and who goes first."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+from langchain_budget.forks import new_lock
+
+POLL_SECONDS: Final = 0.05
+"""How often the first of those who wait looks for what other processes gave back."""
+
+
+class Place:
+    """Somebody's place in a queue; it is called when it is worth trying again."""
+
+    def __init__(self, rank: tuple[int, int]) -> None:
+        self.rank = rank
+        """Higher priority first, then whoever came first."""
+        self._called = threading.Event()
+        self._wake: Callable[[], object] | None = None
+
+    def call(self) -> None:
+        """It is this one's turn to try."""
+        self._called.set()
+        if self._wake is not None:
+            self._wake()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for a call, in a thread."""
+        self._called.wait(seconds)
+        self._called.clear()
+
+    async def await_(self, seconds: float) -> None:
+        """Wait for a call, in an event loop."""
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+        self._wake = partial(loop.call_soon_threadsafe, woken.set)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self._called.is_set():
+                    await woken.wait()
+        self._called.clear()
+
+
+class Queue:
+    """Those of one process who wait for the same account, in order."""
+
+    def __init__(self) -> None:
+        self._lock = new_lock()
+        self._places: dict[str, list[Place]] = {}
+        self._serial = itertools.count()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._places.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._places)
+
+    def enter(self, account: str, priority: int) -> Place:
+        """A place behind those of the same priority or a higher one."""
+        place = Place((-priority, next(self._serial)))
+        with self._lock:
+            waiting = self._places.setdefault(account, [])
+            waiting.append(place)
+            waiting.sort(key=lambda each: each.rank)
+        return place
+
+    def leave(self, account: str, place: Place) -> None:
+        """Give up a place; whoever is first then tries."""
+        with self._lock:
+            waiting = self._places.get(account, [])
+            waiting.remove(place)
+            if not waiting:
+                self._places.pop(account, None)
+        self.call()
+
+    def ahead(self, accounts: Iterable[str], priority: int) -> str:
+        """One of *accounts* that somebody waits for who goes first, or nothing."""
+        with self._lock:
+            for account in accounts:
+                waiting = self._places.get(account)
+                if waiting and waiting[0].rank[0] <= -priority:
+                    return account
+        return ""
+
+    def is_first(self, account: str, place: Place) -> bool:
+        """Whether nobody who waits for the same account goes before."""
+        with self._lock:
+            return self._places[account][0] is place
+
+    def call(self) -> None:
+        """Something was given back: the first of each account may try."""
+        with self._lock:
+            first = [waiting[0] for waiting in self._places.values()]
+        for place in first:
+            place.call()
