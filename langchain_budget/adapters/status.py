@@ -12,8 +12,15 @@ from langchain_budget.account import Account, account_of, below
 from langchain_budget.adapters.attribution import caller_of
 from langchain_budget.adapters.context import innermost
 from langchain_budget.adapters.finder import finder_of
-from langchain_budget.core import amounts as units
-from langchain_budget.core.amounts import NANOS, USD, show
+from langchain_budget.core.amounts import (
+    CALLS,
+    INPUT_TOKENS,
+    NANOS,
+    OUTPUT_TOKENS,
+    TOKENS,
+    USD,
+    show,
+)
 from langchain_budget.core.limits import window_in
 from langchain_budget.core.postings import Balance, CounterKey
 from langchain_budget.core.routes import Route
@@ -193,6 +200,4 @@ def _metadata() -> Mapping[str, Any]:
         return {}
 
 
-_ORDER: Final = (
-    *(units.USD, units.TOKENS, units.INPUT_TOKENS, units.OUTPUT_TOKENS, units.CALLS),
-)
+_ORDER: Final = (USD, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, CALLS)
