@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_budget.account import Account
 from langchain_budget.adapters.callbacks import BudgetCallbackHandler
 from langchain_budget.adapters.scope import Scope, budget
+from langchain_budget.alerts import Alerts
 from langchain_budget.core.amounts import (
     Amount,
     calls,
@@ -17,6 +18,8 @@ from langchain_budget.core.amounts import (
     tokens,
     usd,
 )
+from langchain_budget.core.policies.allocation import Tier
+from langchain_budget.core.policies.thresholds import Rule
 from langchain_budget.errors import (
     AccountClosed,
     AccountFrozen,
@@ -65,6 +68,7 @@ __all__ = [
     "AccountClosed",
     "AccountFrozen",
     "Affordability",
+    "Alerts",
     "Amount",
     "BookNotEmpty",
     "BudgetCallbackHandler",
@@ -95,11 +99,13 @@ __all__ = [
     "PriceUnknown",
     "Report",
     "Reservation",
+    "Rule",
     "Scope",
     "StaticEdgeWarning",
     "StoreError",
     "StoreLost",
     "StoreUnavailable",
+    "Tier",
     "UnitMismatch",
     "UnknownAccount",
     "UnknownStore",

@@ -150,6 +150,7 @@ class Books:
         if self.listeners:
             crossed = edges(receipt.changes, self._marks, receipt.seq)
             self.listeners.tell([*happened, *crossed])
+            self.listeners.show(receipt.changes, receipt.seq)
 
     def _remember(self, route: Route) -> Route:
         if len(self._routes) >= ROUTES_KEPT:

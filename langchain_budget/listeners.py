@@ -6,9 +6,12 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from langchain_budget.core.events import Event
+from langchain_budget.core.events import Event, netted
+from langchain_budget.core.postings import Change
 
 Listener = Callable[[Event], None]
+Watcher = Callable[[Change, int], None]
+"""Told of a balance before and after an entry of the journal, and its number."""
 
 _log = logging.getLogger("langchain_budget")
 
@@ -18,9 +21,10 @@ class Listeners:
 
     def __init__(self) -> None:
         self._all: tuple[Listener, ...] = ()
+        self._watchers: tuple[Watcher, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self._all)
+        return bool(self._all or self._watchers)
 
     def add(self, listener: Listener) -> Callable[[], None]:
         """Tell *listener* from now on; call what is returned to stop that."""
@@ -31,6 +35,27 @@ class Listeners:
             self._all = tuple(each for each in self._all if each is not added)
 
         return remove
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
+        """Show *watcher* each change of a limited balance; call to stop, as above."""
+        added = partial(watcher)
+        self._watchers = (*self._watchers, added)
+
+        def remove() -> None:
+            self._watchers = tuple(each for each in self._watchers if each is not added)
+
+        return remove
+
+    def show(self, changes: tuple[Change, ...], seq: int) -> None:
+        """Let all who watch see what entry *seq* of the journal has changed."""
+        if not self._watchers:
+            return
+        for change in netted(changes):
+            for watcher in self._watchers:
+                try:
+                    watcher(change, seq)
+                except Exception:
+                    _log.exception("a watcher of balances failed on %s", change[0])
 
     def tell(self, events: Iterable[Event]) -> None:
         """Deliver *events* to everyone."""

@@ -161,7 +161,8 @@ class BudgetPool(Account):
                 of the `metadata` that a call is made with, such as `user_id`. Of
                 several, each combination has an account.
             limit: What each may spend; accounts that are there keep what they have.
-            named: Other limits for some values; of several labels, joined by `+`.
+            named: Other limits for some values. Of several labels: for a value of the
+                last one, or for all of them joined by `+`.
             warn_at: Thresholds, as in `Account.open`.
             most: How many accounts there may be; then new values are refused.
 

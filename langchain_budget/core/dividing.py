@@ -31,7 +31,8 @@ class Each(NamedTuple):
     Attributes:
         labels: Of which labels; of several, each combination has an account.
         spec: Its limits.
-        named: Other limits, for some values; they alone have one if *spec* has none.
+        named: Other limits, for some values, or some of the last label; they alone
+            have one if *spec* has none.
         most: How many there may be.
     """
 
@@ -61,7 +62,8 @@ class Each(NamedTuple):
         value = self.value(labels)
         if not value:
             return None
-        spec = self.named.get(value, self.spec)
+        last = labels.get(self.labels[-1], "")
+        spec = self.named.get(value) or self.named.get(last) or self.spec
         if spec == _UNLIMITED:
             return None
         return join(self.trunk(path), name_of(value)), spec

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from langchain_budget.core.accounts import MARK_SCALE
-from langchain_budget.core.amounts import Amount, Vector
+from langchain_budget.core.amounts import Amount, Vector, show
 from langchain_budget.core.postings import (
     Basis,
     Change,
@@ -88,6 +88,33 @@ class ThresholdCrossed(Event):
     mark: int
     used: int
     granted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert(Event):
+    """
+    A rule for alerts holds.
+
+    Attributes:
+        rule: What it is called, or what it says: `used >= 80%`.
+        severity: `info`, `warning`, `medium` or `critical`.
+        unit: What is limited, by the name of the limit: `usd`, `tokens@day`.
+        used: What is used of it, in whole units.
+        granted: How much of it there is.
+    """
+
+    rule: str
+    severity: str
+    unit: str
+    used: int
+    granted: int
+
+    @property
+    def message(self) -> str:
+        """What people read."""
+        unit = self.unit.partition("@")[0]
+        used, granted = show(unit, self.used), show(unit, self.granted)
+        return f"{self.account!r}: {self.rule}, {used} of {granted}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,13 +242,13 @@ def edges(
 ) -> list[Event]:
     """Exhausted, revived, and thresholds crossed: one event for each edge."""
     found: list[Event] = []
-    for change in _netted(changes):
+    for change in netted(changes):
         found += _crossed(change, marks.get(change[0].account, ()), seq)
         found += _exhausted(change, seq)
     return found
 
 
-def _netted(changes: tuple[Change, ...]) -> Iterable[Change]:
+def netted(changes: tuple[Change, ...]) -> Iterable[Change]:
     """One change of each counter: a slice that is overrun is granted more at once."""
     nets: dict[CounterKey, Change] = {}
     for change in changes:
