@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Self
 
 from langchain_budget import tree, turns
 from langchain_budget.account import Account, below
-from langchain_budget.arguments import Limits, several
+from langchain_budget.arguments import Limits, several, traits_asked
 from langchain_budget.books import EXPECTED_OUTPUT
 from langchain_budget.core.accounts import Spec, check_name, check_root, spec_of
 from langchain_budget.core.amounts import Amount, Limit, tokens
@@ -140,12 +141,13 @@ class BudgetPool(Account):
         await self.ledger.arun(self.ledger.route(full))
         return Account(self.ledger, full)
 
-    def limit_each(
+    def limit_each(  # each is a question of its own
         self,
         *labels: str,
         limit: Limits = None,
         named: Mapping[str, Limits] | None = None,
         warn_at: Iterable[float | str] = (),
+        enforce: bool = True,
         most: int = MOST,
     ) -> None:
         """
@@ -164,6 +166,7 @@ class BudgetPool(Account):
             named: Other limits for some values. Of several labels: for a value of the
                 last one, or for all of them joined by `+`.
             warn_at: Thresholds, as in `Account.open`.
+            enforce: Whether these limits stop calls, or are only watched.
             most: How many accounts there may be; then new values are refused.
 
         >>> from langchain_budget import BudgetPool, usd
@@ -175,7 +178,10 @@ class BudgetPool(Account):
         >>> bool(pool.can_afford(usd("0.50"), labels={"user_id": "bob"}))
         True
         """
-        each = dividing(labels, limit, named, tuple(warn_at), most)
+        traits = traits_asked(None, True, enforce, None)  # noqa: FBT003  # tradeable
+        spec = partial(spec_of, marks=tuple(warn_at), labels=traits.labels())
+        specs = {value: spec(several(given)) for value, given in (named or {}).items()}
+        each = divided(Each(labels, spec(several(limit)), specs, most))
         trunk = each.trunk(self.path)
         self.ledger.run(tree.open_account(self.ledger, trunk, Spec()))
         others = (one for one in self.ledger.each if one.name != each.name)
@@ -207,14 +213,9 @@ class BudgetPool(Account):
         return self.ledger.listeners.add(listener)
 
 
-def dividing(
-    labels: tuple[str, ...],
-    limit: Limits,
-    named: Mapping[str, Limits] | None,
-    warn_at: tuple[float | str, ...],
-    most: int,
-) -> Each:
+def divided(each: Each) -> Each:
     """What `limit_each` was asked for, checked."""
+    labels, most = each.labels, each.most
     for label in labels:
         check_name(label)
     if not labels or len(set(labels)) < len(labels):
@@ -223,11 +224,7 @@ def dividing(
     if type(most) is not int or most < 1:
         msg = f"most={most!r}: give a whole number above zero"
         raise InvalidAmount(msg)
-    specs = {
-        value: spec_of(several(given), marks=warn_at)
-        for value, given in (named or {}).items()
-    }
-    return Each(labels, spec_of(several(limit), marks=warn_at), specs, most)
+    return each
 
 
 def _ledger(

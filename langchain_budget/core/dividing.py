@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from langchain_budget.core.accounts import (
     LONGEST_NAME,
+    SEPARATOR,
     Row,
     Spec,
     check_name,
@@ -16,6 +17,7 @@ from langchain_budget.core.accounts import (
     trunk_of,
 )
 from langchain_budget.core.faults import InvalidName
+from langchain_budget.core.traits import traits_of
 
 MOST: Final = 10_000
 """Accounts of one rule, when nobody says otherwise."""
@@ -64,14 +66,15 @@ class Each(NamedTuple):
             return None
         last = labels.get(self.labels[-1], "")
         spec = self.named.get(value) or self.named.get(last) or self.spec
-        if spec == _UNLIMITED:
+        if not spec.limits:
             return None
         return join(self.trunk(path), name_of(value)), spec
 
     def rows(self, account: str, spec: Spec) -> tuple[Row, Row]:
         """The account and its trunk as they are when they are opened."""
-        trunk = account.rpartition("/")[0]
-        return Row(account, 1, spec, spec.limits), Row(trunk, 1, Spec())
+        row = Row(account, 1, spec, spec.limits)
+        trunk = Row(account.rpartition(SEPARATOR)[0], 1, Spec())
+        return row._replace(observed=not traits_of(spec).enforced), trunk
 
 
 def name_of(value: str) -> str:
@@ -96,6 +99,3 @@ def _is_name(value: str) -> bool:
     except InvalidName:
         return False
     return True
-
-
-_UNLIMITED: Final = Spec()

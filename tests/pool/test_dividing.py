@@ -22,6 +22,7 @@ from langchain_budget import (
     tokens,
     usd,
 )
+from langchain_budget.events import WouldRefuse
 from langchain_budget.testing import FakeChatModel
 from tests.invariants import assert_quiet
 
@@ -310,3 +311,17 @@ async def test_a_hold_is_settled_in_the_tick_that_it_was_taken_from(pool):
     assert web.balance("tokens").held == tokens(10)
     with pytest.raises(InvalidAmount, match="ends by the clock"):
         pool.advance("day")
+
+
+def test_limits_may_only_be_watched(pool):
+    heard = []
+    pool.subscribe(heard.append)
+    pool.limit_each("user_id", limit=usd(1), enforce=False)
+
+    pool.reserve(usd(3), labels=ADA).settle()
+
+    assert pool.account(":user_id/ada").balance().spent == usd(3)
+    (said,) = [each for each in heard if isinstance(each, WouldRefuse)]
+    assert said.account == "acme:user_id/ada"
+    with pytest.raises(BudgetExceeded, match="account 'acme' has"):
+        pool.reserve(usd(8), labels=ADA)
