@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import Token
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal
-from uuid import UUID
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.tools import BaseTool
 from langgraph.config import get_config
 from langgraph.types import Command
 
-from langchain_budget.account import Account, account_of, below
-from langchain_budget.adapters import charges
+from langchain_budget.account import Account
 from langchain_budget.adapters.agent_requests import size_of
-from langchain_budget.adapters.attribution import caller_of
 from langchain_budget.adapters.calls import CALLS, first_open
 from langchain_budget.adapters.clamp import Capped, hold_capped
 from langchain_budget.adapters.context import (
     Offer,
     OpenScope,
-    innermost,
     offers_now,
     scope_now,
 )
@@ -32,17 +29,15 @@ from langchain_budget.adapters.extra import (
     ModelResponse,
     ToolCallRequest,
 )
-from langchain_budget.adapters.finder import finder_of
 from langchain_budget.adapters.hook import enter, leave
+from langchain_budget.adapters.payers import labels_of, payer_of
 from langchain_budget.adapters.requests import Request
-from langchain_budget.adapters.steps import STEPS
-from langchain_budget.core.rules import Order
+from langchain_budget.adapters.tool_calls import Desk, RunningTool, count
+from langchain_budget.adapters.tools import is_budgeted, observed
 from langchain_budget.errors import AccountFrozen, BudgetExceeded, BudgetRefused
 from langchain_budget.ledger import Closing
+from langchain_budget.pricing.tool_costs import ToolCosts
 from langchain_budget.stores._drive import Talk
-
-TOOL_CALLS: Final = "tool_calls"
-"""The unit that tool calls are counted in: `meter("tool_calls")(20)` limits them."""
 
 STOPPED: Final = "budget_stop"
 """Marks messages of this middleware, in `response_metadata`: why it stopped."""
@@ -69,6 +64,8 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
             the agent, or *pool* itself.
         on_exceeded: `"error"` raises what was refused, `"end"` ends the agent with a
             message that says so.
+        tool_costs: What tools are expected to cost. That is held before each of them
+            runs, and settled at what it reports; left out, they are only counted.
 
     Raises:
         UnknownAccount: There is no such account.
@@ -91,17 +88,16 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         account: str | None = None,
         *,
         on_exceeded: OnExceeded = "error",
+        tool_costs: ToolCosts | None = None,
     ) -> None:
         super().__init__()
         if on_exceeded not in _CHOICES:
             msg = f"on_exceeded={on_exceeded!r}: choose one of {', '.join(_CHOICES)}"
             raise ValueError(msg)
-        self._ledger = account_of(pool).ledger
-        path = pool.path if account is None else below(account, pool.path)
-        self._account = Account(pool.ledger, path)
-        self._named = account is not None
+        self._payer = payer_of(pool, account)
+        self._ledger = self._payer.ledger
         self._ends = on_exceeded == "end"
-        self._ledger.run(self._ledger.route(path))
+        self._costs = tool_costs
 
     @property
     def name(self) -> str:
@@ -141,12 +137,15 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         request: ToolCallRequest,
         handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
     ) -> ToolMessage | Command[Any]:
-        """Count the tool call before it runs."""
+        """Reserve, run, settle; or count the tool call before it runs."""
         try:
-            self._ledger.run(self._count(request))
+            call = self._ledger.run(self._admit_tool(request))
         except BudgetRefused as refusal:
             return self._not_run(request, refusal)
-        return handler(request)
+        if call is None:
+            return handler(request)
+        with call:
+            return call.answered(handler(_observed(request)))
 
     async def awrap_tool_call(
         self,
@@ -155,35 +154,34 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> ToolMessage | Command[Any]:
         """Awaitable twin of `wrap_tool_call`."""
         try:
-            await self._ledger.arun(self._count(request))
+            call = await self._ledger.arun(self._admit_tool(request))
         except BudgetRefused as refusal:
             return self._not_run(request, refusal)
-        return await handler(request)
+        if call is None:
+            return await handler(request)
+        async with call:
+            return call.answered(await handler(_observed(request)))
 
     def _admit(self, request: ModelRequest[Any]) -> Talk[_ModelCall]:
         """Hold the most that the call can cost after its answer was capped."""
-        ledger, metadata = self._ledger, _metadata()
-        account = self._charged(metadata)
+        ledger, config = self._ledger, get_config()
+        places = self._payer.places(config)
         size = size_of(request, CALLS.estimator(ledger))
-        labels = _labels(metadata, model=size.model.model, provider=size.model.provider)
-        places = STEPS.places(ledger, account, _run())
+        labels = labels_of(config, model=size.model.model, provider=size.model.provider)
         hold = partial(hold_capped, ledger, size, labels)
         capped = yield from first_open(places, hold)
-        return _ModelCall(request, Account(ledger, account), size, capped)
+        return _ModelCall(request, Account(ledger, places[-1]), size, capped)
 
-    def _count(self, request: ToolCallRequest) -> Talk[None]:
-        ledger, metadata = self._ledger, _metadata()
-        labels = _labels(metadata, tool=str(request.tool_call.get("name", "")))
-        places = STEPS.places(ledger, self._charged(metadata), _run())
-        order = Order({TOOL_CALLS: 1}, labels=labels)
-        hold = yield from first_open(places, partial(ledger.reserve, order=order))
-        yield from ledger.close(Closing(hold, charges.counted(hold.amounts, labels)))
-
-    def _charged(self, metadata: Mapping[str, Any]) -> str:
-        base = innermost(self._account)
-        if self._named:
-            return base
-        return finder_of(self._ledger).find(self._ledger, base, caller_of(metadata))
+    def _admit_tool(self, request: ToolCallRequest) -> Talk[RunningTool | None]:
+        """Hold for the tool, unless it does so itself, or was only to be counted."""
+        call, config = request.tool_call, get_config()
+        if is_budgeted(request.tool, self._ledger):
+            return None
+        if self._costs is None:
+            yield from count(self._payer, str(call["name"]), config)
+            return None
+        desk = Desk(self._payer, self._costs)
+        return (yield from desk.admit(str(call["name"]), call["args"], config))
 
     def _end(self, refusal: BudgetRefused) -> AIMessage:
         if not self._ends_at(refusal):
@@ -267,15 +265,8 @@ def _last_words(reason: str, kind: str) -> AIMessage:
     return AIMessage(said, response_metadata={STOPPED: kind})
 
 
-def _metadata() -> Mapping[str, Any]:
-    return get_config().get("metadata") or {}
-
-
-def _run() -> UUID | None:
-    """The run of the agent's node that is at work."""
-    return getattr(get_config().get("callbacks"), "parent_run_id", None)
-
-
-def _labels(metadata: Mapping[str, Any], **more: str) -> dict[str, str]:
-    caller = caller_of(metadata)
-    return {"agent": caller.agent, "node": caller.node, **more}
+def _observed(request: ToolCallRequest) -> ToolCallRequest:
+    """The same of a tool that tells what it returns, before a message is made of it."""
+    if not isinstance(request.tool, BaseTool):
+        return request
+    return request.override(tool=observed(request.tool))
