@@ -57,6 +57,7 @@ from langchain_budget.pool import BudgetPool
 from langchain_budget.pricing.prices import Price, PriceTable
 from langchain_budget.reports.report import Report
 from langchain_budget.stores.memory import MemoryStore
+from langchain_budget.treasury import Treasury
 from langchain_budget.views import Affordability
 
 if TYPE_CHECKING:  # at run time these load when they are asked for: see `_LAZY`
@@ -106,6 +107,7 @@ __all__ = [
     "StoreLost",
     "StoreUnavailable",
     "Tier",
+    "Treasury",
     "UnitMismatch",
     "UnknownAccount",
     "UnknownStore",

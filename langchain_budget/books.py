@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 from langchain_budget.core.accounts import is_beside, lineage
-from langchain_budget.core.events import Event, edges
+from langchain_budget.core.edges import edges
+from langchain_budget.core.events import Event
 from langchain_budget.core.postings import Kind, Posting, Receipt, Refusal
 from langchain_budget.core.routes import Route
 from langchain_budget.errors import StoreError, UnknownAccount, refused, unavailable

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from langchain_budget.core.events import Event, netted
+from langchain_budget.core.edges import netted
+from langchain_budget.core.events import Event
 from langchain_budget.core.postings import Change
 
 Listener = Callable[[Event], None]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from langchain_budget.core.accounts import MARK_SCALE
 from langchain_budget.core.amounts import Amount, Vector, show
 from langchain_budget.core.postings import (
     Basis,
-    Change,
-    CounterKey,
     Refusal,
 )
 
@@ -160,6 +157,29 @@ class ToppedUp(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetChanged(Event):
+    """What an account has left was set anew, in whole units of *unit*."""
+
+    unit: str
+    before: int
+    after: int
+    priority: int
+    reason: str
+
+    @property
+    def message(self) -> str:
+        """What people read."""
+        before, after = show(self.unit, self.before), show(self.unit, self.after)
+        change = show(self.unit, self.after - self.before)
+        sign = "" if self.after < self.before else "+"
+        why = self.reason or "none given"
+        return (
+            f"Budget of {self.account!r} (priority {self.priority}): "
+            f"{before} -> {after} ({sign}{change}). Reason: {why}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transferred(Event):
     """Budget moved from `account` to `payee`."""
 
@@ -235,51 +255,3 @@ class SettleDeferred(Event):
 
     hold: str
     error: str = field(default="")
-
-
-def edges(
-    changes: tuple[Change, ...], marks: Mapping[str, tuple[int, ...]], seq: int
-) -> list[Event]:
-    """Exhausted, revived, and thresholds crossed: one event for each edge."""
-    found: list[Event] = []
-    for change in netted(changes):
-        found += _crossed(change, marks.get(change[0].account, ()), seq)
-        found += _exhausted(change, seq)
-    return found
-
-
-def netted(changes: tuple[Change, ...]) -> Iterable[Change]:
-    """One change of each counter: a slice that is overrun is granted more at once."""
-    nets: dict[CounterKey, Change] = {}
-    for change in changes:
-        key, _, _, granted, used = change
-        _, granted_before, used_before, _, _ = nets.get(key, change)
-        nets[key] = (key, granted_before, used_before, granted, used)
-    return nets.values()
-
-
-def _exhausted(change: Change, seq: int) -> list[Event]:
-    (account, unit, _), granted_before, used_before, granted, used = change
-    before, after = granted_before - used_before, granted - used
-    if before > 0 >= after:
-        return [AccountFrozen(account=account, seq=seq, reason="exhausted", unit=unit)]
-    if before <= 0 < after:
-        return [AccountThawed(account=account, seq=seq, reason="credit", unit=unit)]
-    return []
-
-
-def _crossed(change: Change, marks: tuple[int, ...], seq: int) -> list[Event]:
-    (account, unit, _), granted_before, used_before, granted, used = change
-    before, after = _share(used_before, granted_before), _share(used, granted)
-    return [
-        ThresholdCrossed(
-            account=account, seq=seq, unit=unit, mark=mark, used=used, granted=granted
-        )
-        for mark in marks
-        if before < mark <= after
-    ]
-
-
-def _share(used: int, granted: int) -> int:
-    """Use of a limit in millionths; a limit of nothing is always used up."""
-    return used * MARK_SCALE // granted if granted > 0 else MARK_SCALE

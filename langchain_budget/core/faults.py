@@ -151,6 +151,23 @@ class MissingExtra(BudgetError, ImportError):
         return f"this needs {self.module}: pip install 'langchain-budget[{self.extra}]'"
 
 
+class InvalidConfig(BudgetError, ValueError):
+    """
+    A configuration that cannot be followed; nothing was opened.
+
+    Attributes:
+        source: The file, or what was given instead of one.
+        problems: What is wrong, each with where: `accounts.web.limit: ...`.
+    """
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        super().__init__(source, problems)
+        self.source, self.problems = source, tuple(problems)
+
+    def __str__(self) -> str:
+        return f"{self.source}: {'; '.join(self.problems)}"
+
+
 class InvalidPolicy(BudgetError, ValueError):
     """A rule that cannot be followed, or nobody to follow it for."""
 

@@ -55,8 +55,8 @@ BOOKS: Final = (
     Mutant(
         "windows are not held from",
         "core/routes.py",
-        "            if unit in self._timed:\n",
-        "            if unit in self._timed and not value:\n",
+        "        if unit in self._timed:\n",
+        "        if unit in self._timed and not value:\n",
         "tests/pool/test_windows.py::test_a_day_has_its_own_limit",
     ),
     Mutant(
@@ -126,7 +126,7 @@ BOOKS: Final = (
     ),
     Mutant(
         "thresholds fire again and again",
-        "core/events.py",
+        "core/edges.py",
         "        if before < mark <= after\n",
         "        if mark <= after\n",
         "tests/pool/test_listeners.py::"
@@ -171,8 +171,8 @@ BOOKS: Final = (
     ),
     Mutant(
         "an edge that did not last is announced",
-        "core/events.py",
-        "in _netted(changes):",
+        "core/edges.py",
+        "in netted(changes):",
         "in changes:",
         RIVALS + "test_an_overrun_that_is_paid_at_once_exhausts_nobody",
     ),
