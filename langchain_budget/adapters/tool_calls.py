@@ -52,6 +52,10 @@ class Desk(NamedTuple):
     most: Amount | None = None
     """What a single call may be expected to cost."""
 
+    def __deepcopy__(self, memo: object) -> Self:
+        """The same: a copy of a tool spends from the same budget."""
+        return self
+
     def admit(
         self, tool: str, params: Params, config: RunnableConfig
     ) -> Talk[RunningTool]:

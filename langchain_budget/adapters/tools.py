@@ -82,7 +82,7 @@ def budgeted_tool(
 
 
 def observed(tool: BaseTool) -> BaseTool:
-    """A copy of *tool* that tells the running call what it returns or raises."""
+    """*tool*, or a copy, that tells the running call what it returns or raises."""
     return tool if isinstance(tool, _Budgeted) else _copy(tool, None)
 
 

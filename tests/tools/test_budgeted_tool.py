@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import pickle
 import threading
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from langchain_core.tools import (
 )
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.errors import ParentCommand
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import InjectedState, ToolNode, ToolRuntime
 from langgraph.types import Command, interrupt
@@ -373,7 +375,14 @@ def test_an_error_that_the_tool_handles_itself_is_a_failed_call(
 
 
 @pytest.mark.parametrize(
-    "error", [TimeoutError(), KeyboardInterrupt(), asyncio.CancelledError()]
+    "error",
+    [
+        TimeoutError(),
+        KeyboardInterrupt(),
+        asyncio.CancelledError(),
+        SystemExit(),
+        ParentCommand(Command(goto="writer", graph=Command.PARENT)),
+    ],
 )
 def test_a_call_that_was_cut_off_is_charged_as_expected(
     error: BaseException, pool: BudgetPool
@@ -384,6 +393,18 @@ def test_a_call_that_was_cut_off_is_charged_as_expected(
     with pytest.raises(type(error)):
         made.invoke({"query": "tea"})
     assert heard.bases == ["estimated"]
+    assert_charged(pool, usd("0.10"), count=1)
+
+
+@pytest.mark.parametrize("way", HANDS)
+def test_an_error_after_the_tool_has_run_gives_nothing_back(
+    way: str, pool: BudgetPool
+) -> None:
+    search = searching(str.upper, response_format="content_and_artifact")
+    made = budgeted_tool(search, pool, costs=COSTS)
+
+    with pytest.raises(ValueError, match="two-tuple"):
+        by_hand(way, made, {"query": "tea"})
     assert_charged(pool, usd("0.10"), count=1)
 
 
@@ -539,6 +560,14 @@ def test_a_tool_inside_a_tool_is_a_call_of_its_own(pool: BudgetPool) -> None:
     budgeted_tool(outer, pool, costs=ToolCosts({"search": "0.30"})).invoke("tea")
 
     assert_charged(pool, usd("0.34"), count=2)
+
+
+def test_a_copy_of_the_tool_spends_from_the_same_budget(pool: BudgetPool) -> None:
+    made = budgeted_tool(searching(str.upper), pool, costs=COSTS)
+    for copied in (made.model_copy(), copy.deepcopy(made)):
+        copied.invoke({"query": "tea"})
+
+    assert_charged(pool, usd("0.20"), count=2)
 
 
 def test_a_mistake_is_told_when_the_tool_is_made(pool: BudgetPool) -> None:
