@@ -12,7 +12,7 @@ from langchain_budget.core.events import (
     Reserved,
     WouldRefuse,
 )
-from langchain_budget.core.judge import judge
+from langchain_budget.core.judge import judge, too_large
 from langchain_budget.core.postings import (
     NOTHING,
     Balance,
@@ -86,6 +86,7 @@ class Admission(Dividing):
         Raises:
             BudgetRefused: Nothing was set aside; the error says why.
         """
+        self._check_size(path, order)
         try:
             if order.wait_seconds:
                 posting, answer = yield from self._patiently(path, order)
@@ -101,6 +102,11 @@ class Admission(Dividing):
         if self.listeners:
             self.tell_of(answer, _reserved(hold, answer.seq))
         return hold
+
+    def _check_size(self, path: str, order: Order) -> None:
+        refusal = too_large(path, order.amounts, self.per_call)
+        if refusal is not None:
+            raise self._refused(refusal, path, order)
 
     def _attempt(self, path: str, order: Order) -> Talk[tuple[Posting, Answer]]:
         """Ask once, and again where that helps."""
@@ -148,9 +154,8 @@ class Admission(Dividing):
         route = yield from self.prospect(path, order.labels)
         rows = {row.path: row for row in route.rows}
         balances = yield Ask("outlook", (tuple(rows),))
-        now = (yield from self.now()) if route.timed else 0.0
         posting = rules.reserve(route, "", order, NOTHING, now)
-        return judge(
+        return too_large(path, order.amounts, self.per_call) or judge(
             posting,
             rows,
             lambda key: (

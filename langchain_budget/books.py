@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Final
 
 from langchain_budget.core.accounts import is_beside, lineage
+from langchain_budget.core.amounts import Vector
 from langchain_budget.core.edges import edges
 from langchain_budget.core.events import Event
-from langchain_budget.core.postings import Kind, Posting, Receipt, Refusal
+from langchain_budget.core.postings import NOTHING, Kind, Posting, Receipt, Refusal
 from langchain_budget.core.routes import Route
 from langchain_budget.errors import StoreError, UnknownAccount, refused, unavailable
 from langchain_budget.listeners import Listeners
@@ -66,6 +67,8 @@ class Books:
         self.new_id = new_id
         self.prices = prices
         self.expected_output = EXPECTED_OUTPUT
+        self.per_call: Vector = NOTHING
+        """What a single call may need at most, by unit."""
         self.listeners = Listeners()
         self.statement = Statement()
         self.generation = 0

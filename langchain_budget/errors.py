@@ -4,6 +4,7 @@ Every error of this library.
     BudgetError
     ├── BudgetRefused            no, before anything was spent
     │   ├── BudgetExceeded       .account .limit .spent .held .wanted .available
+    │   │   └── CallTooLarge     more than a single call may need
     │   ├── AccountFrozen        frozen by hand: thaw it
     │   ├── AccountClosed        closed, or a scope that has ended
     │   ├── PriceUnknown         .model: declare a price
@@ -21,6 +22,7 @@ Every error of this library.
     ├── UnknownStore             (a ValueError) no store goes by that name
     ├── InvalidJournal           (a ValueError) a file that cannot be imported
     ├── InvalidInvoice           (a ValueError) a file or table that is no invoice
+    ├── InvalidConfig            (a ValueError) .problems, each with where it is
     ├── BookNotEmpty             an import into books that are in use
     ├── MissingExtra             an optional part is not installed
     ├── NotAnAccount             (a TypeError) give a pool or an account
@@ -50,6 +52,7 @@ from langchain_budget.core.faults import (
     IdConflict,
     InexactAmount,
     InvalidAmount,
+    InvalidConfig,
     InvalidInvoice,
     InvalidJournal,
     InvalidLease,
@@ -77,10 +80,12 @@ __all__ = [
     "BudgetError",
     "BudgetExceeded",
     "BudgetRefused",
+    "CallTooLarge",
     "HoldNotOpen",
     "IdConflict",
     "InexactAmount",
     "InvalidAmount",
+    "InvalidConfig",
     "InvalidInvoice",
     "InvalidJournal",
     "InvalidLease",
@@ -122,7 +127,7 @@ class BudgetRefused(BudgetError, GraphBubbleUp, ModelError):
 
     @property
     def kind(self) -> str:
-        """One of `exhausted contended frozen closed unpriced store`."""
+        """`exhausted contended too_large frozen closed unpriced` or `store`."""
         return str(self.refusal.kind)
 
     @property
@@ -185,6 +190,18 @@ def _remedy(refusal: Refusal) -> str:
     return "Top it up, transfer to it, or cap the output of the call."
 
 
+class CallTooLarge(BudgetExceeded):
+    """One call may need more than a single one is allowed to, whatever is left."""
+
+    def _say(self, refusal: Refusal) -> str:
+        unit, most = refusal.unit, refusal.balance.granted
+        return (
+            f"this call of account {refusal.account!r} may need "
+            f"{show(unit, refusal.wanted)}, and a single one at most "
+            f"{show(unit, most)}: send less, cap its output, or raise that limit"
+        )
+
+
 class AccountFrozen(BudgetRefused):
     """The account, or one above it, was frozen by hand."""
 
@@ -242,6 +259,7 @@ def unavailable(account: str, error: StoreError) -> StoreUnavailable:
 _REFUSALS: dict[Kind, type[BudgetRefused]] = {
     Kind.EXHAUSTED: BudgetExceeded,
     Kind.CONTENDED: BudgetExceeded,
+    Kind.TOO_LARGE: CallTooLarge,
     Kind.FROZEN: AccountFrozen,
     Kind.CLOSED: AccountClosed,
     Kind.UNPRICED: PriceUnknown,

@@ -14,6 +14,9 @@ Listener = Callable[[Event], None]
 Watcher = Callable[[Change, int], None]
 """Told of a balance before and after an entry of the journal, and its number."""
 
+EntryWatcher = Callable[[tuple[Change, ...], int], None]
+"""Told of all balances that an entry of the journal has changed, and its number."""
+
 _log = logging.getLogger("langchain_budget")
 
 
@@ -22,7 +25,7 @@ class Listeners:
 
     def __init__(self) -> None:
         self._all: tuple[Listener, ...] = ()
-        self._watchers: tuple[Watcher, ...] = ()
+        self._watchers: tuple[EntryWatcher, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self._all or self._watchers)
@@ -39,6 +42,15 @@ class Listeners:
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         """Show *watcher* each change of a limited balance; call to stop, as above."""
+
+        def each(changes: tuple[Change, ...], seq: int) -> None:
+            for change in changes:
+                watcher(change, seq)
+
+        return self.watch_entries(each)
+
+    def watch_entries(self, watcher: EntryWatcher) -> Callable[[], None]:
+        """Likewise, all that an entry of the journal has changed together."""
         added = partial(watcher)
         self._watchers = (*self._watchers, added)
 
@@ -51,12 +63,12 @@ class Listeners:
         """Let all who watch see what entry *seq* of the journal has changed."""
         if not self._watchers:
             return
-        for change in netted(changes):
-            for watcher in self._watchers:
-                try:
-                    watcher(change, seq)
-                except Exception:
-                    _log.exception("a watcher of balances failed on %s", change[0])
+        seen = tuple(netted(changes))
+        for watcher in self._watchers:
+            try:
+                watcher(seen, seq)
+            except Exception:
+                _log.exception("a watcher of balances failed on entry %s", seq)
 
     def tell(self, events: Iterable[Event]) -> None:
         """Deliver *events* to everyone."""

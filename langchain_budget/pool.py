@@ -141,7 +141,7 @@ class BudgetPool(Account):
         await self.ledger.arun(self.ledger.route(full))
         return Account(self.ledger, full)
 
-    def limit_each(  # each is a question of its own
+    def limit_each(  # noqa: PLR0913  # each is a question of its own
         self,
         *labels: str,
         limit: Limits = None,
@@ -149,6 +149,7 @@ class BudgetPool(Account):
         warn_at: Iterable[float | str] = (),
         enforce: bool = True,
         most: int = MOST,
+        missing: Mapping[str, str] | None = None,
     ) -> None:
         """
         Limit each user, tenant, tool or thread by itself, whatever else binds.
@@ -168,6 +169,8 @@ class BudgetPool(Account):
             warn_at: Thresholds, as in `Account.open`.
             enforce: Whether these limits stop calls, or are only watched.
             most: How many accounts there may be; then new values are refused.
+            missing: What a call counts as, by label, that does not carry it:
+                `{"agent": "unattributed"}`.
 
         >>> from langchain_budget import BudgetPool, usd
         >>> pool = BudgetPool("acme", usd(10))
@@ -181,7 +184,9 @@ class BudgetPool(Account):
         traits = traits_asked(None, True, enforce, None)  # noqa: FBT003  # tradeable
         spec = partial(spec_of, marks=tuple(warn_at), labels=traits.labels())
         specs = {value: spec(several(given)) for value, given in (named or {}).items()}
-        each = divided(Each(labels, spec(several(limit)), specs, most))
+        each = divided(
+            Each(labels, spec(several(limit)), specs, most, dict(missing or {}))
+        )
         trunk = each.trunk(self.path)
         self.ledger.run(tree.open_account(self.ledger, trunk, Spec()))
         others = (one for one in self.ledger.each if one.name != each.name)

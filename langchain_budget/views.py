@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from langchain_budget.core.accounts import SEPARATOR, Row
@@ -125,22 +125,41 @@ def report_of(ledger: Ledger, path: str) -> Talk[Report]:
     )
 
 
-def left_of(ledger: Ledger, path: str, units: Iterable[str]) -> Talk[dict[str, int]]:
-    """The least that the account and those above have left, by limited unit."""
+def left_of(
+    ledger: Ledger,
+    path: str,
+    units: Iterable[str],
+    labels: Mapping[str, str] = NO_LABELS,
+) -> Talk[dict[str, int]]:
+    """
+    The least that the account and those above have left, by limited unit.
+
+    With *labels* also those of the user, agent or tool that they name.
+    """
     try:
-        route = yield from ledger.route(path)
+        way = ledger.prospect(path, labels) if labels else ledger.route(path)
+        route = yield from way
         paths = tuple(row.path for row in route.rows)
         balances: Balances = yield Ask("outlook", (paths,))
-        now = (yield from ledger.now()) if route.timed else 0.0
     except StoreError as error:
         without = ledger.left_without(path, error)
         return {unit: without[unit] for unit in units if unit in without}
-    left = {unit: least(route, unit, balances, now) for unit in units}
+    left = {unit: least(route, unit, balances, now, route.observed) for unit in units}
     return {unit: value for unit, value in left.items() if value is not None}
 
 
-def least(route: Route, unit: str, balances: Balances, now: float = 0.0) -> int | None:
-    """The least that any limit of the route has left *now*; `None` is unlimited."""
+def least(
+    route: Route,
+    unit: str,
+    balances: Balances,
+    now: float = 0.0,
+    without: Collection[str] = (),
+) -> int | None:
+    """
+    The least that any limit of the route has left *now*; `None` is unlimited.
+
+    The limits of accounts in *without* stop nothing and have no say.
+    """
     rows = {row.path: row for row in route.rows}
     keys = route.keys(unit) + route.windows(unit, now)
     seen = [
@@ -148,6 +167,7 @@ def least(route: Route, unit: str, balances: Balances, now: float = 0.0) -> int 
         for key in keys
     ]
     left = (each.available for each in seen)
+        if key.account not in without
     return min((each for each in left if each is not None), default=None)
 
 

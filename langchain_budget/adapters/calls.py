@@ -236,7 +236,7 @@ def _reserved(booking: Booking) -> Hold:
 def _hold(booking: Booking, path: str) -> Talk[Hold]:
     ledger, request = booking.ledger, booking.request
     if request.guessed and not booking.worst:
-        request = yield from fitted(ledger, request, path)
+        request = yield from fitted(ledger, request, booking.labels, path)
     price = ledger.prices.price_of(request.model)
     worst = charges.held(request, price, request.worst_output)
     expected = worst

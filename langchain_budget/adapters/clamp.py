@@ -67,7 +67,8 @@ def hold_capped(
         BudgetRefused: Not even a small answer fits.
     """
     price = ledger.prices.price_of(request.model)
-    clamp = clamp_of(request, price, (yield from _left(ledger, path)))
+    left = yield from _left(ledger, path, labels)
+    clamp = clamp_of(request, price, left)
     while True:
         order = Order(
             held(request, price, clamp.output_tokens),
@@ -78,13 +79,16 @@ def hold_capped(
         try:
             return Capped((yield from ledger.reserve(path, order)), clamp)
         except BudgetExceeded:
-            shorter = clamp_of(request, price, (yield from _left(ledger, path)))
+            left = yield from _left(ledger, path, labels)
+            shorter = clamp_of(request, price, left)
             if shorter.output_tokens >= clamp.output_tokens:
                 raise
             clamp = shorter
 
 
-def fitted(ledger: Ledger, request: Request, path: str) -> Talk[Request]:
+def fitted(
+    ledger: Ledger, request: Request, labels: Mapping[str, str], path: str
+) -> Talk[Request]:
     """
     A guess at the answer that does not fit shrinks to what is left.
 
@@ -92,7 +96,7 @@ def fitted(ledger: Ledger, request: Request, path: str) -> Talk[Request]:
     nobody expects. Once a model has answered, its sizes are known.
     """
     price = ledger.prices.price_of(request.model)
-    left = yield from _left(ledger, path)
+    left = yield from _left(ledger, path, labels)
     if _fits(request, price, left, request.output_tokens):
         return request
     longest = _longest(request, price, left, request.output_tokens)
@@ -138,9 +142,18 @@ def _fits(
     return all(wanted.get(unit, 0) <= most for unit, most in left.items())
 
 
-def _left(ledger: Ledger, path: str) -> Talk[dict[str, int]]:
+def _left(ledger: Ledger, path: str, labels: Mapping[str, str]) -> Talk[dict[str, int]]:
     """What the account can pay, by limited unit; with what it may borrow."""
-    left = yield from left_of(ledger, path, _UNITS)
+    left = yield from _payable(ledger, path, labels)
+    for unit, most in ledger.per_call.items():
+        left[unit] = min(left.get(unit, most), most)
+    return left
+
+
+def _payable(
+    ledger: Ledger, path: str, labels: Mapping[str, str]
+) -> Talk[dict[str, int]]:
+    left = yield from left_of(ledger, path, _UNITS, labels)
     above = parent_of(path)
     try:
         row = (yield from ledger.route(path)).rows[0]

@@ -167,7 +167,8 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         ledger, config = self._ledger, get_config()
         places = self._payer.places(config)
         size = size_of(request, CALLS.estimator(ledger))
-        labels = labels_of(config, model=size.model.model, provider=size.model.provider)
+        provider, model = size.model
+        labels = labels_of(ledger, config, model=model, provider=provider)
         hold = partial(hold_capped, ledger, size, labels)
         capped = yield from first_open(places, hold)
         return _ModelCall(request, Account(ledger, places[-1]), size, capped)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from langchain_core.runnables import RunnableConfig
 
 from langchain_budget.account import Account, account_of, below
-from langchain_budget.adapters.attribution import caller_of
+from langchain_budget.adapters.attribution import caller_of, divided_by
 from langchain_budget.adapters.context import innermost
 from langchain_budget.adapters.finder import finder_of
 from langchain_budget.adapters.steps import STEPS
@@ -60,7 +60,11 @@ def metadata_of(config: RunnableConfig) -> Mapping[str, Any]:
     return config.get("metadata") or {}
 
 
-def labels_of(config: RunnableConfig, **more: str) -> dict[str, str]:
+def labels_of(ledger: Ledger, config: RunnableConfig, **more: str) -> dict[str, str]:
     """What is written about a call of whoever has this configuration."""
-    caller = caller_of(metadata_of(config))
-    return {"agent": caller.agent, "node": caller.node, **more}
+    metadata = metadata_of(config)
+    caller = caller_of(metadata)
+    labels = {"agent": caller.agent, "node": caller.node}
+    if "thread_id" in metadata:
+        labels["thread"] = str(metadata["thread_id"])
+    return labels | divided_by(ledger, metadata) | more

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.config import get_config
 
@@ -12,6 +13,7 @@ from langchain_budget.account import Account, account_of, below
 from langchain_budget.adapters.attribution import caller_of
 from langchain_budget.adapters.context import innermost
 from langchain_budget.adapters.finder import finder_of
+from langchain_budget.adapters.payers import labels_of, metadata_of
 from langchain_budget.core.amounts import (
     CALLS,
     INPUT_TOKENS,
@@ -22,7 +24,7 @@ from langchain_budget.core.amounts import (
     show,
 )
 from langchain_budget.core.limits import window_in
-from langchain_budget.core.postings import Balance, CounterKey
+from langchain_budget.core.postings import NO_LABELS, Balance, CounterKey
 from langchain_budget.core.routes import Route
 from langchain_budget.errors import StoreError, StoreUnavailable
 from langchain_budget.ledger import Ledger
@@ -101,7 +103,8 @@ class Charged:
     def limits(self) -> Talk[tuple[Left, ...] | None]:
         """Its limits and those above, `None` when the store does not say."""
         try:
-            return (yield from limits_of(self.ledger, self._path()))
+            path, labels = self._path(), _labels(self.ledger)
+            return (yield from limits_of(self.ledger, path, labels))
         except (StoreError, StoreUnavailable):
             return None
 
@@ -147,12 +150,18 @@ def budget_tool(pool: Account, account: str | None = None) -> BaseTool:
     )
 
 
-def limits_of(ledger: Ledger, path: str) -> Talk[tuple[Left, ...]]:
-    """What the limits of the account and of those above have left, innermost first."""
-    route = yield from ledger.route(path)
+def limits_of(
+    ledger: Ledger, path: str, labels: Mapping[str, str] = NO_LABELS
+) -> Talk[tuple[Left, ...]]:
+    """
+    What the limits of the account and of those above have left, innermost first.
+
+    With *labels* also those of the user or agent that they name.
+    """
+    way = ledger.prospect(path, labels) if labels else ledger.route(path)
+    route = yield from way
     paths = tuple(row.path for row in route.rows)
     balances: Mapping[CounterKey, Balance] = yield Ask("outlook", (paths,))
-    now = (yield from ledger.now()) if route.timed else 0.0
     return tuple(_limits(route, balances, now))
 
 
@@ -193,11 +202,21 @@ def _answer(limits: Iterable[Left] | None) -> str:
     return "Budget: not known right now" if limits is None else in_words(limits)
 
 
-def _metadata() -> Mapping[str, Any]:
+def _labels(ledger: Ledger) -> Mapping[str, str]:
+    """Those of the agent that is running; outside of any run, none."""
+    return labels_of(ledger, config) if (config := _config()) else NO_LABELS
+
+
+def _config() -> RunnableConfig | None:
     try:
-        return get_config().get("metadata") or {}
-    except RuntimeError:  # outside of any run
-        return {}
+        return get_config()
+    except RuntimeError:
+        return None
+
+
+def _metadata() -> Mapping[str, Any]:
+    config = _config()  # none outside of any run
+    return metadata_of(config) if config else {}
 
 
 _ORDER: Final = (USD, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, CALLS)

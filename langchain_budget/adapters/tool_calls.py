@@ -66,9 +66,9 @@ class Desk(NamedTuple):
             BudgetRefused: There is not enough; the tool must not run.
         """
         estimate = self.costs.estimate(tool, params).value
-        labels = labels_of(config, tool=tool) | {ESTIMATE: str(estimate)}
-        order = Order({TOOL_CALLS: 1, USD: estimate}, started=True, labels=labels)
         places, ledger = self.payer.places(config), self.payer.ledger
+        labels = labels_of(ledger, config, tool=tool) | {ESTIMATE: str(estimate)}
+        order = Order({TOOL_CALLS: 1, USD: estimate}, started=True, labels=labels)
         if self.most is not None and estimate > self.most.value:
             raise self._too_dear(places[-1], order)
         hold = yield from first_open(places, partial(ledger.reserve, order=order))
@@ -87,7 +87,8 @@ class Desk(NamedTuple):
 
 def count(payer: Payer, tool: str, config: RunnableConfig) -> Talk[None]:
     """Count a call of *tool*, whatever it will cost."""
-    ledger, labels = payer.ledger, labels_of(config, tool=tool)
+    ledger = payer.ledger
+    labels = labels_of(ledger, config, tool=tool)
     order = Order({TOOL_CALLS: 1}, labels=labels)
     reserve = partial(ledger.reserve, order=order)
     hold = yield from first_open(payer.places(config), reserve)

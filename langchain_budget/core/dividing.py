@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from langchain_budget.core.accounts import (
     LONGEST_NAME,
@@ -36,12 +36,15 @@ class Each(NamedTuple):
         named: Other limits, for some values, or some of the last label; they alone
             have one if *spec* has none.
         most: How many there may be.
+        missing: What a call counts as that does not carry a label; it is not limited
+            where this says nothing either.
     """
 
     labels: tuple[str, ...]
     spec: Spec
     named: Mapping[str, Spec]
     most: int = MOST
+    missing: Mapping[str, str] = {}
 
     @property
     def name(self) -> str:
@@ -55,8 +58,8 @@ class Each(NamedTuple):
     def value(self, labels: Mapping[str, str]) -> str:
         """What its label says; empty where it says nothing."""
         if len(self.labels) == 1:
-            return labels.get(self.labels[0], "")
-        values = [quote(labels.get(each, ""), safe=" ") for each in self.labels]
+            return self._said(labels, self.labels[0])
+        values = [quote(self._said(labels, each), safe=" ") for each in self.labels]
         return BETWEEN.join(values) if all(values) else ""
 
     def account(self, path: str, labels: Mapping[str, str]) -> tuple[str, Spec] | None:
@@ -64,11 +67,14 @@ class Each(NamedTuple):
         value = self.value(labels)
         if not value:
             return None
-        last = labels.get(self.labels[-1], "")
+        last = self._said(labels, self.labels[-1])
         spec = self.named.get(value) or self.named.get(last) or self.spec
         if not spec.limits:
             return None
         return join(self.trunk(path), name_of(value)), spec
+
+    def _said(self, labels: Mapping[str, str], label: str) -> str:
+        return labels.get(label) or self.missing.get(label, "")
 
     def rows(self, account: str, spec: Spec) -> tuple[Row, Row]:
         """The account and its trunk as they are when they are opened."""
@@ -91,6 +97,21 @@ def name_of(value: str) -> str:
         return quoted
     digest = sha256(quoted.encode()).hexdigest()
     return f"{quoted[: LONGEST_NAME - len(digest) - 1]}%{digest}"
+
+
+def values_of(name: str) -> tuple[str, ...]:
+    """
+    The values of several labels in an account's name; a very long one stays as it is.
+
+    >>> values_of("ada+web search"), values_of("a%252Fb%2Bx")
+    (('ada', 'web search'), ('a/b', 'x'))
+    """
+    return tuple(unquote(part) for part in value_of(name).split(BETWEEN))
+
+
+def value_of(name: str) -> str:
+    """The value of a label in an account's name; a very long one stays as it is."""
+    return unquote(name) if "%" in name else name
 
 
 def _is_name(value: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from langchain_budget.core.accounts import Row
-from langchain_budget.core.amounts import LARGEST
+from langchain_budget.core.amounts import LARGEST, Vector
 from langchain_budget.core.postings import (
     Balance,
     CounterKey,
@@ -125,6 +125,15 @@ def _refuse_grant(
         seen = balance(key)
         if (seen.granted or 0) + granted > LARGEST:
             return Refusal(Kind.OVERFLOW, key.account, key.unit, granted, _kept(seen))
+    return None
+
+
+def too_large(account: str, wanted: Vector, most: Vector) -> Refusal | None:
+    """A reason in the call itself: it may need more than a single one may."""
+    for unit, limit in most.items():
+        if wanted.get(unit, 0) > limit:
+            balance = Balance(limit)
+            return Refusal(Kind.TOO_LARGE, account, unit, wanted[unit], balance)
     return None
 
 

@@ -55,6 +55,8 @@ class Kind(StrEnum):
     EXHAUSTED = "exhausted"
     CONTENDED = "contended"
     """There would be enough but for holds that are still open."""
+    TOO_LARGE = "too_large"
+    """More than a single call may need, whatever is left."""
     FROZEN = "frozen"
     CLOSED = "closed"
     UNPRICED = "unpriced"
