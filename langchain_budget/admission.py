@@ -111,7 +111,7 @@ class Admission(Dividing):
     def _attempt(self, path: str, order: Order) -> Talk[tuple[Posting, Answer]]:
         """Ask once, and again where that helps."""
         route = yield from self.way(path, order)
-        now = (yield from self.now()) if route.timed else 0.0
+        now = (yield from self.moment(route)) if route.timed else 0.0
         posting = rules.reserve(route, self.new_id(), order, NOTHING, now)
         answer = yield from self._sent(posting)
         if type(answer) is Refusal:
@@ -153,6 +153,7 @@ class Admission(Dividing):
         self._routes.pop(path, None)
         route = yield from self.prospect(path, order.labels)
         rows = {row.path: row for row in route.rows}
+        now = (yield from self.moment(route)) if route.timed else 0.0
         balances = yield Ask("outlook", (tuple(rows),))
         posting = rules.reserve(route, "", order, NOTHING, now)
         return too_large(path, order.amounts, self.per_call) or judge(
@@ -185,7 +186,7 @@ class Admission(Dividing):
             if not (yield from self._mend(attempt, answer)):
                 break
             route = yield from self.way(attempt.path, order)
-            now = (yield from self.now()) if route.timed else 0.0
+            now = (yield from self.moment(route)) if route.timed else 0.0
             borrowed = attempt.borrowed
             posting = rules.reserve(route, self.new_id(), order, borrowed, now)
             answer = yield from self._sent(posting)

@@ -202,7 +202,8 @@ def _set_window(ledger: Ledger, path: str, limit: Limit, reason: str) -> Talk[No
         turn = dict(row.turns).get(limit.window.span, 0)
         instance = limit.window.at(now, turn)
         had = row.ceiling(limit.name)
-        deltas = moves.rewindow(CounterKey(path, unit, instance.name), had, value)
+        name = limit.window.counters(now, turn)[0]
+        deltas = moves.rewindow(CounterKey(path, unit, name), had, value)
         if deltas:
             # It begins with what it is granted so far, before that is another sum.
             yield Posting(ledger.new_id(), "touch", path, moves.touched(deltas))

@@ -9,7 +9,7 @@ from langchain_budget.core.accounts import SEPARATOR, Row
 from langchain_budget.core.amounts import USD, Amount, vector
 from langchain_budget.core.limits import window_in
 from langchain_budget.core.postings import Balance, CounterKey, Hold, Kind, Refusal
-from langchain_budget.core.routes import Route
+from langchain_budget.core.routes import Route, rolling_in
 from langchain_budget.core.rules import MAY_FREE, Order
 from langchain_budget.errors import UnknownAccount, refused
 from langchain_budget.ledger import Ledger
@@ -99,6 +99,7 @@ def standings_of(ledger: Ledger, path: str) -> Talk[tuple[Standing, ...]]:
     rows: tuple[Row, ...] = yield Ask("below", (path,))
     if not rows:
         raise UnknownAccount(path)
+    yield from ledger.roll(rolling_in(rows))
     balances: Balances = yield Ask("balances", (tuple(row.path for row in rows),))
     scene = Scene(rows, balances, (yield from ledger.now()))
     return tuple(scene.standing(row) for row in rows if not row.is_passing)
@@ -159,7 +160,8 @@ class Scene(NamedTuple):
         if window is None:
             return CounterKey(row.path, unit), ""
         turn = dict(row.turns).get(window.span, 0)
-        return CounterKey(row.path, unit, window.at(self.now, turn).name), window.words
+        name = window.counters(self.now, turn)[0]
+        return CounterKey(row.path, unit, name), window.words
 
     def _own(self, row: Row, key: CounterKey) -> Balance:
         """A window that nobody has touched yet has all of its limit left."""

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from langchain_budget.books import Books
-from langchain_budget.core import leases, moves, rules
+from langchain_budget.core import leases, moves, rolling, rules
 from langchain_budget.core.accounts import Row, parent_of
 from langchain_budget.core.events import Closed, HoldExpired, LeaseLapsed
 from langchain_budget.core.postings import Hold, Kind, Posting, Receipt, Refusal
 from langchain_budget.core.routes import Route
+from langchain_budget.pricing.prices import PriceBook
 from langchain_budget.stores._drive import Ask, Talk
+from langchain_budget.stores.base import Store
 
 
 class Upkeep(Books):
     """Books in which time passes, and accounts come to an end."""
+
+    def __init__(
+        self, store: Store, new_id: Callable[[], str], prices: PriceBook
+    ) -> None:
+        super().__init__(store, new_id, prices)
+        self._rolled: dict[rolling.Limit, int] = {}
+        """Up to which part each rolling window has, as far as is known here."""
 
     def sweep(self) -> Talk[int]:
         """Close holds and accounts past their time to live; how many there were."""
@@ -25,6 +34,34 @@ class Upkeep(Books):
         for row in lapsed:
             yield from self.retire(row)
         return len(overdue) + len(lapsed)
+
+    def moment(self, route: Route) -> Talk[float]:
+        """The time that limits with a window are judged by; they have rolled to it."""
+        limits = route.rolling()
+        if limits:
+            yield from self.roll(limits)
+        return (yield from self.now())
+
+    def roll(self, limits: Iterable[rolling.Limit]) -> Talk[None]:
+        """Let what has left them leave the rolling windows, once in each part."""
+        for limit in limits:
+            window, done = limit[2], False
+            while not done:
+                now = yield from self.now()
+                done = self._rolled.get(limit) == window.part(now)
+                if not done:
+                    yield from self._roll(limit, now)
+
+    def _roll(self, limit: rolling.Limit, now: float) -> Talk[None]:
+        balances = yield Ask("balances", ((limit[0],),))
+        posting = rolling.rolled(limit, balances, now)
+        answer = (yield posting) if posting else None
+        if isinstance(answer, Refusal) and answer.kind is Kind.OUTSIDE:
+            return self.hours.set(float(answer.detail))
+        if isinstance(answer, Receipt):
+            self.tell_of(answer)
+        self._rolled[limit] = limit[2].part(now)
+        return None
 
     def retire(self, row: Row) -> Talk[None]:
         """Close one account: no new holds; a slice returns what it has left."""

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from langchain_budget.core.accounts import SEPARATOR, Row
 from langchain_budget.core.amounts import USD, Amount
-from langchain_budget.core.postings import Balance, Refusal
-from langchain_budget.core.routes import Route
+from langchain_budget.core.postings import NO_LABELS, Balance, Refusal
+from langchain_budget.core.routes import Route, rolling_in
 from langchain_budget.core.traits import Traits, traits_of
 from langchain_budget.errors import StoreError, UnknownAccount, refused
 from langchain_budget.ledger import Ledger
@@ -99,6 +99,7 @@ def balances_of(
     rows: tuple[Row, ...] = yield Ask("below", (path,))
     if not rows:
         raise UnknownAccount(path)
+    yield from ledger.roll(rolling_in(rows))
     balances: Balances = yield Ask("balances", (tuple(row.path for row in rows),))
     scene = Scene(rows, balances, (yield from ledger.now()))
     if unit:
@@ -140,6 +141,7 @@ def left_of(
         way = ledger.prospect(path, labels) if labels else ledger.route(path)
         route = yield from way
         paths = tuple(row.path for row in route.rows)
+        now = (yield from ledger.moment(route)) if route.timed else 0.0
         balances: Balances = yield Ask("outlook", (paths,))
     except StoreError as error:
         without = ledger.left_without(path, error)
@@ -165,9 +167,9 @@ def least(
     seen = [
         balances.get(key) or Balance(rows[key.account].ceiling(key.limit))
         for key in keys
+        if key.account not in without
     ]
     left = (each.available for each in seen)
-        if key.account not in without
     return min((each for each in left if each is not None), default=None)
 
 

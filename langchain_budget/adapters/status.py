@@ -161,6 +161,7 @@ def limits_of(
     way = ledger.prospect(path, labels) if labels else ledger.route(path)
     route = yield from way
     paths = tuple(row.path for row in route.rows)
+    now = (yield from ledger.moment(route)) if route.timed else 0.0
     balances: Mapping[CounterKey, Balance] = yield Ask("outlook", (paths,))
     return tuple(_limits(route, balances, now))
 

@@ -115,17 +115,15 @@ class Amount:
 
         Args:
             window: `minute`, `hour`, `day`, `week` or `month`; `run` or `tick`, which
-                end when the program says so.
+                end when the program says so (`pool.advance`); or a length such as
+                `30min`, `5h` or `7d`: the time up to now. Of that, what was spent
+                leaves in sixty parts, so it counts for up to a sixtieth too long.
             zone: The IANA time zone that days, weeks and months begin in.
 
         >>> print(usd(2).per("day", "Europe/Berlin"))
         $2.00 per day in Europe/Berlin
         """
-        made = window_of(window, zone)
-        if made.is_rolling:
-            msg = f"{window!r}: rolling windows are not kept yet, name another one"
-            raise InvalidAmount(msg)
-        return Limit(self, made)
+        return Limit(self, window_of(window, zone))
 
     def _same(self, other: object) -> int:
         if not isinstance(other, Amount) or other.unit != self.unit:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from langchain_budget.core.accounts import Row
 from langchain_budget.core.amounts import Vector
 from langchain_budget.core.limits import window_in
 from langchain_budget.core.postings import CounterKey, Delta, Spill, new
-from langchain_budget.core.windows import FOR_EVER, Instance, Window
+from langchain_budget.core.windows import FOR_EVER, Window
 
 Line = tuple[tuple[CounterKey, ...], tuple[Spill, ...]]
 
@@ -61,7 +61,11 @@ class Route:
 
     def during(self, amounts: Vector, now: float) -> tuple[float, float]:
         """From when, and until before when, `held` at *now* is right."""
-        instances = [each for unit in amounts for _, each in self._instances(unit, now)]
+        instances = [
+            window.at(now, turn)
+            for unit in amounts
+            for _, window, turn in self._timed.get(unit, ())
+        ]
         return (
             max((each.start for each in instances), default=FOR_EVER[0]),
             min((each.end for each in instances), default=FOR_EVER[1]),
@@ -70,13 +74,14 @@ class Route:
     def windows(self, unit: str, now: float) -> tuple[CounterKey, ...]:
         """The counters of the windows that *now* is in, innermost first."""
         return tuple(
-            CounterKey(path, unit, each.name)
-            for path, each in self._instances(unit, now)
+            CounterKey(path, unit, name)
+            for path, window, turn in self._timed.get(unit, ())
+            for name in window.counters(now, turn)
         )
 
-    def _instances(self, unit: str, now: float) -> Iterator[tuple[str, Instance]]:
-        for path, window, turn in self._timed.get(unit, ()):
-            yield path, window.at(now, turn)
+    def rolling(self) -> tuple[tuple[str, str, Window], ...]:
+        """The limits in rolling windows: account, unit, window."""
+        return rolling_in(self.rows) if self._timed else ()
 
     def keys(self, unit: str) -> tuple[CounterKey, ...]:
         """The counters of *unit* that a charge touches, innermost first."""
@@ -169,6 +174,10 @@ class JointRoute(Route):
         """The counters of the windows that *now* is in, innermost first."""
         return tuple(key for each in self._routes for key in each.windows(unit, now))
 
+    def rolling(self) -> tuple[tuple[str, str, Window], ...]:
+        """The limits in rolling windows: account, unit, window."""
+        return tuple(found for each in self._routes for found in each.rolling())
+
     def keys(self, unit: str) -> tuple[CounterKey, ...]:
         """The counters of *unit* that a charge touches, innermost first."""
         return tuple(key for each in self._routes for key in each.keys(unit))
@@ -176,6 +185,16 @@ class JointRoute(Route):
     def _hold(self, deltas: list[Delta], unit: str, value: int, now: float) -> None:
         for each in self._routes:
             each._hold(deltas, unit, value, now)  # noqa: SLF001  # one of its own kind
+
+
+def rolling_in(rows: Iterable[Row]) -> tuple[tuple[str, str, Window], ...]:
+    """The limits of accounts in rolling windows: account, unit, window."""
+    return tuple(
+        (row.path, name.partition("@")[0], window)
+        for row in rows
+        for name, _ in row.ceilings
+        if (window := window_in(name)) is not None and window.is_rolling
+    )
 
 
 def _limited(rows: Sequence[Row]) -> frozenset[str]:

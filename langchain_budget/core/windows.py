@@ -27,6 +27,12 @@ Parts of a rolling window. What was spent leaves with its part, so a debit count
 to one part, a sixtieth of the window, longer than it should; never for less.
 """
 
+LIVE: Final = RING + 1
+"""Parts that count: those of a whole window, and the one that is going on."""
+
+SLOTS: Final = 2 * LIVE
+"""Counters of parts, used in turn: a part has left long before its own is reused."""
+
 FOR_EVER: Final = (float("-inf"), float("inf"))
 
 _ROLLING: Final = re.compile(r"([1-9][0-9]{0,5})(s|min|h|d)")
@@ -74,6 +80,29 @@ class Window(NamedTuple):
         """How long a rolling window is; 0 for another one."""
         found = _ROLLING.fullmatch(self.span)
         return int(found[1]) * _SECONDS[found[2]] if found else 0
+
+    def counters(self, now: float, turn: int = 0) -> tuple[str, ...]:
+        """
+        The names of what is counted at *now*; the first one has the limit.
+
+        A rolling window has one for all that counts, and one for each of its parts.
+        """
+        if not self.is_rolling:
+            return (self.at(now, turn).name,)
+        return (self.whole, self.slot(self.part(now)))
+
+    @property
+    def whole(self) -> str:
+        """What is counted of all parts of a rolling window together."""
+        return f"{self.span}@all"
+
+    def slot(self, part: int) -> str:
+        """Where a part of a rolling window is counted; it has no limit of its own."""
+        return f"{self.span}~{part % SLOTS}"
+
+    def part(self, now: float) -> int:
+        """The number of the part of a rolling window that *now* is in."""
+        return int(now // (self.seconds / RING))
 
     def at(self, now: float, turn: int = 0) -> Instance:
         """
