@@ -13,6 +13,7 @@ import click
 from langchain_budget import Amount, BudgetError, Price, tokens, usd
 from langchain_budget.cli import changing, looking
 from langchain_budget.cli.loading import loaded
+from langchain_budget.cli.simulate import simulate
 
 PAIRS: Final = (
     ("base_url", "model"),
@@ -160,7 +161,7 @@ def holds() -> None:
     """List open holds, or void one."""
 
 
-for each in (*looking.COMMANDS, *changing.COMMANDS):
+for each in (simulate, *looking.COMMANDS, *changing.COMMANDS):
     app.add_command(each)
 for each in (looking.list_holds, changing.void):
     holds.add_command(each)

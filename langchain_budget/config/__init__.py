@@ -1,0 +1,1 @@
+"""Budgets from files: settings read, checked and turned into pools."""
