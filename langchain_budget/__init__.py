@@ -55,14 +55,30 @@ from langchain_budget.holds import Reservation
 from langchain_budget.outages.policy import OnOutage
 from langchain_budget.pool import BudgetPool
 from langchain_budget.pricing.prices import Price, PriceTable
+from langchain_budget.pricing.tool_costs import ToolCosts
 from langchain_budget.reports.report import Report
 from langchain_budget.stores.memory import MemoryStore
 from langchain_budget.treasury import Treasury
 from langchain_budget.views import Affordability
 
 if TYPE_CHECKING:  # at run time these load when they are asked for: see `_LAZY`
+    from langchain_budget.adapters.cache import ResultCache, SharedCache
     from langchain_budget.adapters.guard import StaticEdgeWarning, budget_guard
     from langchain_budget.adapters.middleware import BudgetMiddleware
+    from langchain_budget.adapters.model_selection import ModelSelection
+    from langchain_budget.adapters.request_middleware import (
+        BudgetStatus,
+        ContextTrimming,
+    )
+    from langchain_budget.adapters.status import astatus_line, budget_tool, status_line
+    from langchain_budget.adapters.tool_calls import OperationTooDear
+    from langchain_budget.adapters.tool_reports import (
+        aestimation_errors,
+        estimation_errors,
+        log_costs,
+    )
+    from langchain_budget.adapters.tools import budgeted_tool
+    from langchain_budget.adapters.trimming import trim_context
 
 __all__ = [
     "Account",
@@ -78,6 +94,8 @@ __all__ = [
     "BudgetMiddleware",
     "BudgetPool",
     "BudgetRefused",
+    "BudgetStatus",
+    "ContextTrimming",
     "HoldNotOpen",
     "IdConflict",
     "InexactAmount",
@@ -92,41 +110,68 @@ __all__ = [
     "LimitConflict",
     "MemoryStore",
     "MissingExtra",
+    "ModelSelection",
     "NotAnAccount",
     "OnOutage",
+    "OperationTooDear",
     "OverAllocated",
     "Price",
     "PriceTable",
     "PriceUnknown",
     "Report",
     "Reservation",
+    "ResultCache",
     "Rule",
     "Scope",
+    "SharedCache",
     "StaticEdgeWarning",
     "StoreError",
     "StoreLost",
     "StoreUnavailable",
     "Tier",
+    "ToolCosts",
     "Treasury",
     "UnitMismatch",
     "UnknownAccount",
     "UnknownStore",
     "UnusableStore",
+    "aestimation_errors",
+    "astatus_line",
     "budget",
     "budget_guard",
+    "budget_tool",
+    "budgeted_tool",
     "calls",
+    "estimation_errors",
     "input_tokens",
+    "log_costs",
     "meter",
     "output_tokens",
+    "status_line",
     "tokens",
+    "trim_context",
     "usd",
 ]
 
 
 _LAZY = {
     "BudgetMiddleware": "langchain_budget.adapters.middleware",  # needs an extra
+    "BudgetStatus": "langchain_budget.adapters.request_middleware",
+    "ContextTrimming": "langchain_budget.adapters.request_middleware",
+    "ModelSelection": "langchain_budget.adapters.model_selection",
+    "OperationTooDear": "langchain_budget.adapters.tool_calls",
+    "ResultCache": "langchain_budget.adapters.cache",
+    "SharedCache": "langchain_budget.adapters.cache",
     "StaticEdgeWarning": "langchain_budget.adapters.guard",
+    "aestimation_errors": "langchain_budget.adapters.tool_reports",
+    "astatus_line": "langchain_budget.adapters.status",
     "budget_guard": "langchain_budget.adapters.guard",  # loads all of langgraph
+    "budget_tool": "langchain_budget.adapters.status",
+    "budgeted_tool": "langchain_budget.adapters.tools",
+    "estimation_errors": "langchain_budget.adapters.tool_reports",
+    "log_costs": "langchain_budget.adapters.tool_reports",
+    "status_line": "langchain_budget.adapters.status",
+    "trim_context": "langchain_budget.adapters.trimming",
 }
 
 
