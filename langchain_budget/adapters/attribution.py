@@ -16,7 +16,9 @@ GENERIC: Final = frozenset({"model", "agent", "tools", "LangGraph", "__start__"}
 """Node names that every agent has; they tell nobody apart."""
 
 
-KNOWN: Final = frozenset({"agent", "node", "tool", "thread", "model", "provider", "run"})
+KNOWN: Final = frozenset(
+    {"agent", "node", "tool", "thread", "model", "provider", "run"}
+)
 """Labels that calls have whatever their metadata says."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from langchain_budget.adapters.charges import held
@@ -56,26 +57,33 @@ class Capped(NamedTuple):
 
 
 def hold_capped(
-    ledger: Ledger, request: Request, labels: Mapping[str, str], path: str
+    ledger: Ledger,
+    request: Request,
+    labels: Mapping[str, str],
+    wait_seconds: float,
+    path: str,
 ) -> Talk[Capped]:
     """
     Hold the most that the call can cost, its answer capped to what is left.
 
-    Others may hold in between: then it is capped anew, shorter.
+    Others may hold in between: then it is capped anew, shorter. Whoever waits does so
+    for an answer of full length, and takes a shorter one in the end.
 
     Raises:
         BudgetRefused: Not even a small answer fits.
     """
     price = ledger.prices.price_of(request.model)
+    order = Order({}, started=True, labels=labels, unpriced=price is None)
+    if wait_seconds:
+        whole = clamp_of(request, price, {})
+        amounts = held(request, price, whole.output_tokens)
+        patient = order._replace(amounts=amounts, wait_seconds=wait_seconds)
+        with suppress(BudgetExceeded):
+            return Capped((yield from ledger.reserve(path, patient)), whole)
     left = yield from _left(ledger, path, labels)
     clamp = clamp_of(request, price, left)
     while True:
-        order = Order(
-            held(request, price, clamp.output_tokens),
-            started=True,
-            labels=labels,
-            unpriced=price is None,
-        )
+        order = order._replace(amounts=held(request, price, clamp.output_tokens))
         try:
             return Capped((yield from ledger.reserve(path, order)), clamp)
         except BudgetExceeded:

@@ -14,13 +14,14 @@ from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
 from langgraph.types import Command
 
 from langchain_budget.account import Account, account_of, below
-from langchain_budget.adapters.attribution import Caller
+from langchain_budget.adapters.attribution import Caller, divided_by
 from langchain_budget.adapters.context import innermost
 from langchain_budget.adapters.finder import finder_of
 from langchain_budget.adapters.steps import STEPS, Place, Reserved, graph_of
-from langchain_budget.arguments import Amounts, amounts_of
+from langchain_budget.arguments import Amounts, amounts_of, patience
 from langchain_budget.core.accounts import STEP, join, spec_of
 from langchain_budget.core.amounts import Amount, vector
+from langchain_budget.core.postings import Refusal
 from langchain_budget.core.rules import Order
 from langchain_budget.errors import BudgetRefused, StoreError, refused
 from langchain_budget.stores._drive import Talk
@@ -35,7 +36,7 @@ class StaticEdgeWarning(UserWarning):
 class BudgetGuard(Runnable[Any, Command[str]]):
     """A node that goes to one node or another by what can be afforded."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # as `budget_guard` is asked
         self,
         account: Account,
         *,
@@ -43,6 +44,7 @@ class BudgetGuard(Runnable[Any, Command[str]]):
         otherwise: str | None,
         needs: tuple[Amount, ...],
         reserve: tuple[Amount, ...],
+        wait_seconds: float,
     ) -> None:
         self.name = f"budget_guard({account.path})"
         self._account = account
@@ -50,6 +52,7 @@ class BudgetGuard(Runnable[Any, Command[str]]):
         self._otherwise = otherwise
         self._needs = vector(needs)
         self._reserve = spec_of(carve=reserve)._replace(labels=(STEP,), borrows=True)
+        self._wait = wait_seconds
         self._checked = False
         _declare(self, [then, otherwise])
         if reserve:
@@ -108,9 +111,11 @@ class BudgetGuard(Runnable[Any, Command[str]]):
     ) -> Talk[None]:
         ledger = self._account.ledger
         needs = self._needs or (yield from self._least(path))
-        refusal = yield from ledger.judged(path, Order(needs))
+        labels = divided_by(ledger, config.get("metadata") or {})
+        order = Order(needs, labels=labels, wait_seconds=self._wait)
+        refusal = yield from ledger.judged(path, order)
         if refusal is not None:
-            raise refused(refusal)
+            yield from self._waited(path, order, refusal)
         if self._reserve.carved:
             metadata = config.get("metadata") or {}
             place = Place(graph_of(parent, metadata), self._then)
@@ -122,6 +127,13 @@ class BudgetGuard(Runnable[Any, Command[str]]):
             except StoreError as error:
                 # Where calls may go on without the store, this one does so too.
                 ledger.left_without(path, error)
+
+    def _waited(self, path: str, order: Order, refusal: Refusal) -> Talk[None]:
+        """Raises unless it becomes affordable soon."""
+        if not self._wait:
+            raise refused(refusal)
+        hold = yield from self._account.ledger.reserve(path, order)
+        yield from self._account.ledger.release(hold)
 
     def _least(self, path: str) -> Talk[dict[str, int]]:
         """One of every unit that binds there: what is exhausted has not even that."""
@@ -157,6 +169,7 @@ def budget_guard(  # noqa: PLR0913  # each is a question of its own
     otherwise: str | None = None,
     needs: Amounts = None,
     reserve: Amounts = None,
+    wait_seconds: float = 0.0,
 ) -> BudgetGuard:
     """
     A node for a `StateGraph` that lets the next step run only if it is affordable.
@@ -175,6 +188,8 @@ def budget_guard(  # noqa: PLR0913  # each is a question of its own
             every limit. Only a reservation keeps others from spending it meanwhile.
         reserve: Set this aside for the next step. Its calls draw on it first, and
             then on what the account has free; the rest returns when the step ends.
+        wait_seconds: How long to wait when there is too little only because of what
+            others hold.
 
     Raises:
         UnknownAccount: There is no such account.
@@ -199,6 +214,7 @@ def budget_guard(  # noqa: PLR0913  # each is a question of its own
         otherwise=otherwise,
         needs=amounts_of(needs),
         reserve=amounts_of(reserve),
+        wait_seconds=patience(wait_seconds),
     )
 
 

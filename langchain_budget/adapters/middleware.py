@@ -34,6 +34,7 @@ from langchain_budget.adapters.payers import labels_of, payer_of
 from langchain_budget.adapters.requests import Request
 from langchain_budget.adapters.tool_calls import Desk, RunningTool, count
 from langchain_budget.adapters.tools import is_budgeted, observed
+from langchain_budget.arguments import patience
 from langchain_budget.errors import AccountFrozen, BudgetExceeded, BudgetRefused
 from langchain_budget.ledger import Closing
 from langchain_budget.pricing.tool_costs import ToolCosts
@@ -66,6 +67,9 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
             message that says so.
         tool_costs: What tools are expected to cost. That is held before each of them
             runs, and settled at what it reports; left out, they are only counted.
+        wait_seconds: How long a model call waits for an answer of full length when
+            there is too little only because of what others hold; accounts of a higher
+            priority go first. Then it is capped to what is left, or refused.
 
     Raises:
         UnknownAccount: There is no such account.
@@ -89,6 +93,7 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         *,
         on_exceeded: OnExceeded = "error",
         tool_costs: ToolCosts | None = None,
+        wait_seconds: float = 0.0,
     ) -> None:
         super().__init__()
         if on_exceeded not in _CHOICES:
@@ -98,6 +103,7 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         self._ledger = self._payer.ledger
         self._ends = on_exceeded == "end"
         self._costs = tool_costs
+        self._wait = patience(wait_seconds)
 
     @property
     def name(self) -> str:
@@ -169,7 +175,7 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         size = size_of(request, CALLS.estimator(ledger))
         provider, model = size.model
         labels = labels_of(ledger, config, model=model, provider=provider)
-        hold = partial(hold_capped, ledger, size, labels)
+        hold = partial(hold_capped, ledger, size, labels, self._wait)
         capped = yield from first_open(places, hold)
         return _ModelCall(request, Account(ledger, places[-1]), size, capped)
 

@@ -137,7 +137,7 @@ def rivalled(rivals: int) -> BudgetPool:
 @pytest.mark.parametrize(("rivals", "output"), [(0, 400), (1, 300), (3, 100)])
 def test_when_others_are_faster_it_is_clamped_anew(rivals: int, output: int) -> None:
     ledger = rivalled(rivals).ledger
-    capped = ledger.run(hold_capped(ledger, request(), {}, "acme"))
+    capped = ledger.run(hold_capped(ledger, request(), {}, 0.0, "acme"))
 
     assert capped.clamp == Clamp(output, told=True)
     assert capped.hold.amounts[TOKENS] == 100 + output
@@ -147,4 +147,4 @@ def test_when_others_leave_too_little_it_is_refused() -> None:
     ledger = rivalled(4).ledger
 
     with pytest.raises(BudgetExceeded, match="may need 164 tokens"):
-        ledger.run(hold_capped(ledger, request(), {}, "acme"))
+        ledger.run(hold_capped(ledger, request(), {}, 0.0, "acme"))

@@ -36,7 +36,9 @@ def opened(store_url, clock):
 
     def opened():
         url = store_url
-        store = memory if url == "memory://" else open_store(url, book="acme", clock=clock)
+        store = (
+            memory if url == "memory://" else open_store(url, book="acme", clock=clock)
+        )
         return BudgetPool("acme", usd(10).per("5h"), store=store)
 
     return opened

@@ -5,14 +5,20 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
+from langchain.agents import create_agent
+from langgraph.graph import END, START, StateGraph
 
 from langchain_budget import (
     BudgetExceeded,
+    BudgetMiddleware,
     BudgetPool,
     InvalidAmount,
     InvalidPriority,
+    budget_guard,
+    tokens,
     usd,
 )
+from langchain_budget.testing import FakeChatModel
 from tests.invariants import assert_quiet
 
 LONG = 30.0
@@ -178,3 +184,51 @@ def test_a_priority_is_a_whole_number_from_1_to_10(pool, priority):
 
     pool.open("web", priority=10)
     pool.open("low", priority=1)
+
+
+async def test_an_agent_waits_for_an_answer_of_full_length():
+    pool = BudgetPool("acme", tokens(300))
+    model = FakeChatModel(replies=["Hi."], usage=(60, 10), max_tokens=100)
+    patient = BudgetMiddleware(pool, wait_seconds=LONG)
+    agent = create_agent(model, middleware=[patient])
+    others = await pool.areserve(tokens(280))
+
+    task = asyncio.create_task(agent.ainvoke({"messages": [("user", "Hello")]}))
+    await queued_tasks(pool, 1)
+    await others.arelease()
+    await task
+
+    assert model.calls[0].max_tokens == 100
+    assert pool.balance("tokens").spent == tokens(70)
+    assert_quiet(pool.ledger.store)
+
+
+def test_who_need_not_wait_is_capped_to_what_is_left():
+    pool = BudgetPool("acme", tokens(300))
+    model = FakeChatModel(replies=["Hi."], usage=(60, 10), max_tokens=1_000)
+    agent = create_agent(model, middleware=[BudgetMiddleware(pool, wait_seconds=LONG)])
+
+    agent.invoke({"messages": [("user", "Hello")]})
+
+    assert model.calls[0].max_tokens < 300
+
+
+def test_a_guard_waits_too():
+    pool = BudgetPool("acme", tokens(100))
+    others = pool.reserve(tokens(100))
+    builder = StateGraph(dict)
+    guard = budget_guard(
+        pool, then="work", otherwise=END, needs=tokens(50), wait_seconds=LONG
+    )
+    builder.add_node("guard", guard)
+    builder.add_node("work", lambda _: {"done": True})
+    builder.add_edge(START, "guard")
+    graph = builder.compile()
+
+    with ThreadPoolExecutor(1) as threads:
+        run = threads.submit(graph.invoke, {})
+        queued(pool, 1)
+        others.release()
+
+        assert run.result() == {"done": True}
+    assert_quiet(pool.ledger.store)
