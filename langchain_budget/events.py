@@ -27,6 +27,7 @@ from langchain_budget.core.events import (
     WindowEnded,
     WouldRefuse,
 )
+from langchain_budget.core.metering import BudgetExceeded, BudgetWarning
 
 __all__ = [
     "AccountFrozen",
@@ -34,6 +35,8 @@ __all__ = [
     "Adjusted",
     "Alert",
     "BudgetChanged",
+    "BudgetExceeded",
+    "BudgetWarning",
     "Closed",
     "Event",
     "HoldExpired",
