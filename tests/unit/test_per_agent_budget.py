@@ -297,8 +297,8 @@ async def test_the_ceiling_stops_everybody(store_url: str, do: Do, pay: Pay) -> 
 
 
 async def test_nothing_is_not_unlimited(do: Do, pay: Pay) -> None:
-    nothing = PerAgentBudgets.of({"agents": {"initial_llm_budget": 0}}).open(["ada"])
-    no_limit = PerAgentBudgets.of({"agents": {"initial_llm_budget": None}}).open(
+    nothing = PerAgentBudgets.load({"agents": {"initial_llm_budget": 0}}).open(["ada"])
+    no_limit = PerAgentBudgets.load({"agents": {"initial_llm_budget": None}}).open(
         ["ada"]
     )
 
@@ -401,7 +401,7 @@ def test_everything_can_be_said_otherwise(tmp_path: Path) -> None:
     ],
 )
 def test_money_is_what_it_is_written_as(given: Any, exact: str) -> None:
-    budgets = PerAgentBudgets.of({"agents": {"initial_llm_budget": given}})
+    budgets = PerAgentBudgets.load({"agents": {"initial_llm_budget": given}})
 
     assert budgets.initial_llm_budget == usd(exact)
 
