@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -66,8 +67,7 @@ def play(options: Options, *, watch: bool | None = None) -> bool:
     Raises:
         BooksInUse: The store has such books already.
     """
-    # Refusals are counted and shown; the framework need not log them too.
-    logging.getLogger("langchain_core.callbacks").setLevel(logging.ERROR + 1)
+    be_quiet()
     console = Console(force_terminal=watch or None, highlight=False)
     models = models_of(options)
     pool = open_pool(options, models)
@@ -81,6 +81,12 @@ def play(options: Options, *, watch: bool | None = None) -> bool:
     found = verdict(report, totals, options.budgets.initial_llm_budget)
     console.print(view.ending(report, watcher.diary, found, ended))
     return found.right
+
+
+def be_quiet() -> None:
+    """Keep refusals out of the log, and what happens here on this machine."""
+    logging.getLogger("langchain_core.callbacks").setLevel(logging.ERROR)
+    os.environ["LANGSMITH_TRACING_V2"] = "false"
 
 
 def models_of(options: Options) -> dict[str, FakeChatModel]:

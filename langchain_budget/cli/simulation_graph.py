@@ -116,20 +116,17 @@ def market(world: World) -> Node:
 
 def buy(world: World, name: str, ticks: int) -> None:
     """Revive an agent that cannot pay for an answer, if anybody can spare enough."""
-    account = world.accounts[name]
-    if affordable(account.balance()):
+    account, means = world.accounts[name], cost_of_a_call(world)
+    if affordable(account.balance()) or name not in means:
         return
-    means = cost_of_a_call(world)
     offers = {
         seller: offer(each.balance(), means.get(seller, 0) * ticks)
         for seller, each in world.accounts.items()
         if seller != name
     }
     seller = max(offers, key=lambda each: offers[each], default=name)
-    debt = max(0, -(account.balance().available or Amount(USD, 0)).value)
-    wanted = debt + means.get(name, 0)
-    if name in means and seller != name and offers[seller] >= wanted:
-        price = min(offers[seller], debt + means[name] * ticks)
+    if offers.get(seller, 0) >= means[name]:
+        price = min(offers[seller], means[name] * ticks)
         sold = Amount(USD, price // TOKEN_NANOS * TOKEN_NANOS)
         world.accounts[seller].transfer(account, sold, reason="surplus")
 

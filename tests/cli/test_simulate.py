@@ -214,6 +214,18 @@ def test_a_live_table_goes_away_and_the_story_stays(run: Run) -> None:
     assert "the books say the same" in ended.out
 
 
+def test_nothing_leaves_the_machine_whatever_is_set(run: Run) -> None:
+    nowhere = "http://127.0.0.1:9"
+
+    ended = run(
+        *("simulate", "--plain", "--ticks", "2"),
+        LANGSMITH_TRACING="true",
+        LANGSMITH_ENDPOINT=nowhere,
+    )
+
+    assert (ended.code, ended.err) == (0, "")
+
+
 def test_books_that_differ_are_wrong() -> None:
     pool = PerAgentBudgets().open(["agent-1"])
     with pool.account("agent-1").reserve(labels={"agent": "agent-1"}) as hold:

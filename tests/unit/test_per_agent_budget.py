@@ -218,6 +218,19 @@ async def test_a_top_up_says_what_it_has_brought(
     assert heard == [("agent_frozen", SPENT), ("agent_unfrozen", told)]
 
 
+async def test_who_gave_long_before_has_not_revived_it(
+    pool: BudgetPool, ada: Account, heard: Heard, do: Do, pay: Pay
+) -> None:
+    await do(pool.account("bob").transfer, ada, usd("0.05"))
+    await pay(ada, "0.15")
+
+    await do(ada.set_limit, usd("0.20"))
+
+    _, (_, payload) = heard
+    assert payload["unfrozen_by"] == "credit"
+    assert payload["resources_transferred"] == {}
+
+
 async def test_who_listens_late_knows_who_is_frozen(
     pool: BudgetPool, ada: Account, do: Do, pay: Pay
 ) -> None:
