@@ -67,6 +67,7 @@ if TYPE_CHECKING:  # at run time these load when they are asked for: see `_LAZY`
     from langchain_budget.adapters.cache import ResultCache, SharedCache
     from langchain_budget.adapters.guard import StaticEdgeWarning, budget_guard
     from langchain_budget.adapters.middleware import BudgetMiddleware
+    from langchain_budget.adapters.model import budgeted
     from langchain_budget.adapters.model_selection import ModelSelection
     from langchain_budget.adapters.request_middleware import (
         BudgetStatus,
@@ -96,8 +97,8 @@ __all__ = [
     "BudgetMiddleware",
     "BudgetPool",
     "BudgetRefused",
-    "CallTooLarge",
     "BudgetStatus",
+    "CallTooLarge",
     "ContextTrimming",
     "HoldNotOpen",
     "IdConflict",
@@ -144,6 +145,7 @@ __all__ = [
     "budget",
     "budget_guard",
     "budget_tool",
+    "budgeted",
     "budgeted_tool",
     "calls",
     "estimation_errors",
@@ -171,6 +173,7 @@ _LAZY = {
     "astatus_line": "langchain_budget.adapters.status",
     "budget_guard": "langchain_budget.adapters.guard",  # loads all of langgraph
     "budget_tool": "langchain_budget.adapters.status",
+    "budgeted": "langchain_budget.adapters.model",
     "budgeted_tool": "langchain_budget.adapters.tools",
     "estimation_errors": "langchain_budget.adapters.tool_reports",
     "log_costs": "langchain_budget.adapters.tool_reports",

@@ -16,6 +16,7 @@ from langchain_budget.adapters.calls import CALLS, Booking
 from langchain_budget.adapters.context import innermost, scope_now
 from langchain_budget.adapters.exits import close_unheard, plain_invoke
 from langchain_budget.adapters.finder import Finder
+from langchain_budget.adapters.heralds import is_held_by_model
 from langchain_budget.adapters.requests import Messages
 from langchain_budget.adapters.runs import Run
 from langchain_budget.adapters.steps import STEPS
@@ -70,7 +71,7 @@ class MeterHandler(BaseCallbackHandler):
         """Count what was streamed, for calls that are cut short."""
         message = getattr(chunk, "message", None)
         usage = usage_of(message) if message is not None else None
-        CALLS.token(run_id, self, _tokens_in(token, message), usage)
+        CALLS.token(run_id, self, tokens_in(token, message), usage)
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **options: Any) -> None:
         """Likewise, for streams of protocol events."""
@@ -158,10 +159,10 @@ class MeterHandler(BaseCallbackHandler):
         batch = None if alone else options.get("metadata")
         start = object()
         for ledger, account in self._charged(caller, parent):
-            if CALLS.joins(run_id, ledger, self):
+            if is_held_by_model(params, ledger) or CALLS.joins(run_id, ledger, self):
                 continue
             request = CALLS.estimator(ledger).size(messages, metadata, params)
-            labels = _labels(caller, run_id, parent, metadata)
+            labels = labels_of_run(caller, run_id, parent, metadata)
             labels |= divided_by(ledger, metadata)
             labels["provider"], labels["model"] = request.model
             places = STEPS.places(ledger, account, parent)
@@ -246,10 +247,14 @@ def _number(run_id: UUID | None) -> int | None:
     return run_id.int if run_id else None
 
 
-def _labels(
-    caller: Caller, run_id: UUID, parent: UUID | None, metadata: Mapping[str, Any]
+def labels_of_run(
+    caller: Caller,
+    run_id: UUID | None,
+    parent: UUID | None,
+    metadata: Mapping[str, Any],
 ) -> dict[str, str]:
-    labels = {"agent": caller.agent, "node": caller.node, "run": str(run_id)}
+    """What is written about a call: who made it, in which run, thread and tool."""
+    labels = {"agent": caller.agent, "node": caller.node, "run": str(run_id or "")}
     thread = metadata.get("thread_id")
     if thread is not None:
         labels["thread"] = str(thread)
@@ -263,7 +268,7 @@ SMALL_CHUNK = 12
 """Streamed pieces up to this many bytes are one token, as providers send them."""
 
 
-def _tokens_in(token: object, message: object) -> int:
+def tokens_in(token: object, message: object) -> int:
     """Output tokens in one streamed piece; never fewer than one for some output."""
     text = token if isinstance(token, str) else str(token)
     calls = getattr(message, "tool_call_chunks", None) or ()

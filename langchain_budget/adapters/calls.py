@@ -120,25 +120,26 @@ class Calls:
         for call in self._open.of(run_id.int, handler):
             call.seen += tokens
             call.usage = usage or call.usage
-            if self.clock() >= call.keep_at:
-                self._keep(call)
+            self.keep(call)
 
-    def _keep(self, call: Call) -> None:
+    def keep(self, call: Call) -> None:
         """The hold of a call that streams for long does not expire."""
-        call.keep_at = self.clock() + KEEP_SECONDS
-        if call.hold is not None:
+        if not call.keep_at:
+            call.keep_at = self.clock() + KEEP_SECONDS
+        if call.hold is not None and self.clock() >= call.keep_at:
+            call.keep_at = self.clock() + KEEP_SECONDS
             call.ledger.run(call.ledger.keep(call.hold))
 
     def end(self, run_id: UUID, handler: object, result: LLMResult) -> None:
         """The call has ended well: settle at what was reported."""
         for call in self._open.take(run_id.int, handler):
-            self._settle(call, self._charge(call, result))
+            self._settle(call, charge_of(call, result, self.estimator(call.ledger)))
 
     def fail(self, run_id: UUID, handler: object, error: BaseException) -> None:
         """The call has ended in *error*: settle at what it can have cost."""
         for call in self._open.take(run_id.int, handler):
             if call.seen or call.usage or may_have_cost(error):
-                self._settle(call, self._unended(call))
+                self._settle(call, unended(call))
             else:
                 self._settle(call, None)
 
@@ -147,7 +148,7 @@ class Calls:
         claimed = self._claimed.pop(hold.id, None)
         for call in self._open.of(claimed) if claimed is not None else ():
             if call.hold and call.hold.id == hold.id:
-                self._settle(call, self._unended(call))
+                self._settle(call, unended(call))
 
     def leave(self, run_id: UUID, error: BaseException | None = None) -> None:
         """
@@ -162,7 +163,7 @@ class Calls:
         for key in list(keys):
             for call in self._open.of(key):
                 vetoed = veto is not None and veto.int == key
-                self._settle(call, None if vetoed else self._unended(call))
+                self._settle(call, None if vetoed else unended(call))
 
     def _adopt(self, call: Call, key: int) -> None:
         """Take the hold that an outer layer made for this call, if there is one."""
@@ -182,32 +183,6 @@ class Calls:
             self._open.remove(number, call)
             self._settle(call, None)
 
-    def _charge(self, call: Call, result: LLMResult) -> Charge:
-        ledger, request = call.ledger, call.request
-        tariff = charges.tariff_of(
-            ledger.prices, request.model, model_of_result(result)
-        )
-        usage = usage_of_result(result) or call.usage
-        generation = _first(result)
-        if is_cache_hit(getattr(generation, "message", None)):
-            return charges.from_cache(usage, tariff, call.labels)
-        estimator = self.estimator(ledger)
-        if usage is None or not usage.total_input:
-            text = getattr(generation, "text", "")
-            counted = max(call.seen, estimator.text(text, request.model))
-            output = usage.total_output if usage else counted
-            return charges.estimated(request, output, tariff, call.labels, whole=True)
-        estimator.learn(request, usage)
-        return charges.reported(usage, tariff, call.labels)
-
-    def _unended(self, call: Call) -> Charge:
-        """What a call is charged whose end nobody reported."""
-        price = call.ledger.prices.price_of(call.request.model)
-        tariff = Tariff(call.request.model, price)
-        if call.usage is not None:
-            return charges.reported(call.usage, tariff, call.labels)
-        return charges.estimated(call.request, call.seen, tariff, call.labels)
-
     def _settle(self, call: Call, charge: Charge | None) -> None:
         if call.closed and charge is None:
             return
@@ -225,8 +200,34 @@ class Calls:
         """
         for call in self._open.drop(key, lifeline):
             if call.hold and not call.closed:
-                charge = None if call.silent_end_is_veto else self._unended(call)
+                charge = None if call.silent_end_is_veto else unended(call)
                 call.ledger.late.append(Closing(call.hold, charge))
+
+
+def charge_of(call: Call, result: LLMResult, estimator: Estimator) -> Charge:
+    """What a call is charged that has ended well."""
+    ledger, request = call.ledger, call.request
+    tariff = charges.tariff_of(ledger.prices, request.model, model_of_result(result))
+    usage = usage_of_result(result) or call.usage
+    generation = _first(result)
+    if is_cache_hit(getattr(generation, "message", None)):
+        return charges.from_cache(usage, tariff, call.labels)
+    if usage is None or not usage.total_input:
+        text = getattr(generation, "text", "")
+        counted = max(call.seen, estimator.text(text, request.model))
+        output = usage.total_output if usage else counted
+        return charges.estimated(request, output, tariff, call.labels, whole=True)
+    estimator.learn(request, usage)
+    return charges.reported(usage, tariff, call.labels)
+
+
+def unended(call: Call) -> Charge:
+    """What a call is charged whose end nobody reported."""
+    price = call.ledger.prices.price_of(call.request.model)
+    tariff = Tariff(call.request.model, price)
+    if call.usage is not None:
+        return charges.reported(call.usage, tariff, call.labels)
+    return charges.estimated(call.request, call.seen, tariff, call.labels)
 
 
 def _reserved(booking: Booking) -> Hold:

@@ -1,0 +1,143 @@
+"""One call of a wrapped model: what it holds, and what it is charged at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple, Self
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import add_usage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
+
+from langchain_budget.adapters.attribution import caller_of, divided_by
+from langchain_budget.adapters.callbacks import labels_of_run, tokens_in
+from langchain_budget.adapters.calls import CALLS, charge_of, first_open, unended
+from langchain_budget.adapters.clamp import Capped, Clamp, hold_capped
+from langchain_budget.adapters.context import offers_now
+from langchain_budget.adapters.exits import may_have_cost
+from langchain_budget.adapters.heralds import Announced
+from langchain_budget.adapters.payers import Payer
+from langchain_budget.adapters.requests import Request
+from langchain_budget.adapters.steps import STEPS
+from langchain_budget.adapters.underway import Call
+from langchain_budget.core.rules import Charge
+from langchain_budget.ledger import Closing, Ledger
+from langchain_budget.stores._drive import Talk
+
+STOPPED: Final = "budget_stop"
+"""In `response_metadata`: why an answer ends where it does."""
+
+CUT: Final = "cut"
+"""It was longer than the cap that was held for; the provider did not keep to it."""
+
+
+class Purse(NamedTuple):
+    """Whose money a wrapped model spends, and how long it waits for it."""
+
+    payer: Payer
+    wait_seconds: float = 0.0
+
+    @property
+    def ledger(self) -> Ledger:
+        """The books that it is in."""
+        return self.payer.ledger
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """The same: a copy of a model spends from the same budget."""
+        return self
+
+    def admit(self, request: Request, told: Announced) -> Talk[PaidCall]:
+        """
+        Hold the most that the call can cost, its answer capped to what is left.
+
+        What a layer outside has held for this call already is taken over.
+
+        Raises:
+            BudgetRefused: There is not enough; the call must not be made.
+        """
+        ledger = self.ledger
+        caller = caller_of(told.metadata)
+        labels = labels_of_run(caller, told.run_id, told.parent, told.metadata)
+        labels |= divided_by(ledger, told.metadata)
+        labels["provider"], labels["model"] = request.model
+        offered = (offer for offer in offers_now.get() if offer.ledger is ledger)
+        offer = next((each for each in offered if each.claim()), None)
+        if offer is not None:
+            capped = Capped(offer.hold, Clamp(offer.request.output_tokens))
+            labels |= offer.hold.labels
+            return PaidCall(ledger, offer.request, labels, capped)
+        places = STEPS.places(ledger, self.payer.path(told.metadata), told.parent)
+        hold = partial(hold_capped, ledger, request, labels, self.wait_seconds)
+        capped = yield from first_open(places, hold)
+        return PaidCall(ledger, request, labels, capped)
+
+
+class PaidCall:
+    """A call that is held for; one of its ends closes it, once."""
+
+    def __init__(
+        self, ledger: Ledger, request: Request, labels: Mapping[str, str], held: Capped
+    ) -> None:
+        self.settings = held.clamp.settings(request)
+        self._most = held.clamp.output_tokens
+        size = request._replace(output_tokens=self._most, worst_output=self._most)
+        self._call = Call(ledger, self, size, labels, held.hold)
+        self._usage: Any = None
+        self._metadata: dict[str, Any] = {}
+        self._pieces = 0
+
+    def note(self, chunk: ChatGenerationChunk) -> bool:
+        """A piece was streamed; whether it is the last that is paid for."""
+        message = chunk.message
+        call = self._call
+        tokens = tokens_in(chunk.text, message)
+        call.seen += tokens
+        self._pieces += bool(tokens)
+        if isinstance(message, AIMessageChunk) and message.usage_metadata:
+            self._usage = add_usage(self._usage, message.usage_metadata)
+        self._metadata |= message.response_metadata
+        CALLS.keep(call)
+        return self._pieces > self._most
+
+    def answered(self, generations: Sequence[ChatGeneration], output: Any) -> Charge:
+        """What is charged for a whole answer."""
+        result = LLMResult(generations=[list(generations)], llm_output=output)
+        return charge_of(self._call, result, CALLS.estimator(self._call.ledger))
+
+    def streamed(self) -> Charge:
+        """What is charged for a stream that was read to its end."""
+        usage, metadata = self._usage, self._metadata
+        message = AIMessage("", usage_metadata=usage, response_metadata=metadata)
+        return self.answered([ChatGeneration(message=message)], None)
+
+    def broken(self, error: BaseException) -> Charge | None:
+        """What is charged for a call that ended in *error*; `None` is nothing."""
+        if self._usage is not None:
+            return self.streamed()
+        if self._call.seen or may_have_cost(error):
+            return unended(self._call)
+        return None
+
+    def closing(self, charge: Charge | None) -> Talk[object]:
+        """Settle at *charge*, or release; a second time does nothing."""
+        call = self._call
+        if call.closed or call.hold is None:
+            return None
+        call.closed = True
+        return (yield from call.ledger.close(Closing(call.hold, charge)))
+
+    def close(self, charge: Charge | None) -> None:
+        """Likewise, waiting for it."""
+        self._call.ledger.run(self.closing(charge))
+
+    async def aclose(self, charge: Charge | None) -> None:
+        """Awaitable twin of `close`."""
+        await self._call.ledger.arun(self.closing(charge))
+
+
+def cut_short(like: BaseMessage) -> ChatGenerationChunk:
+    """The end of a stream that is not read further."""
+    metadata = {STOPPED: CUT}
+    message = AIMessageChunk(content="", id=like.id, response_metadata=metadata)
+    return ChatGenerationChunk(message=message)

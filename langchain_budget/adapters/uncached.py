@@ -1,0 +1,66 @@
+"""A cache that takes no answer which was cut short for want of money."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
+from langchain_core.outputs import ChatResult
+
+CUT_SHORT: Final = "budget_capped"
+"""In `response_metadata`: the cap was the budget's, and the answer reached it."""
+
+_LENGTH: Final = frozenset({"length", "max_tokens", "MAX_TOKENS", "max_output_tokens"})
+"""What providers say of an answer that has reached its cap."""
+
+
+class Uncached(BaseCache):
+    """Another cache, but for answers that the budget has cut short."""
+
+    def __init__(self, cache: BaseCache) -> None:
+        self._cache = cache
+
+    def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
+        """What the other cache has."""
+        return self._cache.lookup(prompt, llm_string)
+
+    async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
+        """Awaitable twin of `lookup`."""
+        return await self._cache.alookup(prompt, llm_string)
+
+    def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
+        """Keep an answer that is as long as it wanted to be."""
+        if not any(map(_is_cut, return_val)):
+            self._cache.update(prompt, llm_string, return_val)
+
+    async def aupdate(
+        self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE
+    ) -> None:
+        """Awaitable twin of `update`."""
+        if not any(map(_is_cut, return_val)):
+            await self._cache.aupdate(prompt, llm_string, return_val)
+
+    def clear(self, **kwargs: Any) -> None:
+        """Clear the other cache."""
+        self._cache.clear(**kwargs)
+
+
+def was_cut(result: ChatResult, settings: Mapping[str, int]) -> ChatResult:
+    """Mark an answer that has reached the cap which the budget set, if it set one."""
+    if settings:
+        for generation in result.generations:
+            metadata = generation.message.response_metadata
+            reasons = {
+                str(each.get(name))
+                for each in (metadata, generation.generation_info or {})
+                for name in ("finish_reason", "stop_reason")
+            }
+            if reasons & _LENGTH:
+                metadata[CUT_SHORT] = True
+    return result
+
+
+def _is_cut(generation: Any) -> bool:
+    metadata = getattr(getattr(generation, "message", None), "response_metadata", None)
+    return bool((metadata or {}).get(CUT_SHORT))
