@@ -27,7 +27,11 @@ from langchain_budget.core.events import (
     WindowEnded,
     WouldRefuse,
 )
-from langchain_budget.core.metering import BudgetExceeded, BudgetWarning
+from langchain_budget.core.metering import (
+    BudgetExceeded,
+    BudgetWarning,
+    LimitNotice,
+)
 
 __all__ = [
     "AccountFrozen",
@@ -42,6 +46,7 @@ __all__ = [
     "HoldExpired",
     "HoldVoided",
     "LeaseLapsed",
+    "LimitNotice",
     "ObserveOnly",
     "Opened",
     "OutageBegan",

@@ -11,6 +11,7 @@ from langchain_budget.core.events import Event, Refused
 from langchain_budget.core.metering import (
     BudgetExceeded,
     BudgetWarning,
+    LimitNotice,
     Quantity,
     Severity,
     cents,
@@ -67,7 +68,7 @@ class Gauges:
         pool.ledger.listeners.watch_entries(self._see)
         pool.subscribe(self._hear)
 
-    def read(self, gauge: Gauge, reading: Reading) -> BudgetWarning | None:
+    def read(self, gauge: Gauge, reading: Reading) -> LimitNotice | None:
         """What is to be said of a reading, `None` if nothing is."""
         _, _, used, granted, wanted, _ = reading
         limit = granted - gauge.grace
@@ -77,7 +78,7 @@ class Gauges:
             return self._event(BudgetWarning, gauge, reading, "soft")
         return None
 
-    def tell(self, events: Iterable[BudgetWarning | None]) -> None:
+    def tell(self, events: Iterable[LimitNotice | None]) -> None:
         """Deliver what is to be said to all who listen to the pool."""
         self._pool.ledger.listeners.tell([each for each in events if each])
 
@@ -103,11 +104,11 @@ class Gauges:
 
     def _event(
         self,
-        kind: type[BudgetWarning],
+        kind: type[LimitNotice],
         gauge: Gauge,
         reading: Reading,
         severity: Severity,
-    ) -> BudgetWarning:
+    ) -> LimitNotice:
         account, unit, used, granted, wanted, seq = reading
         ledger = self._pool.ledger
         entry = seq or ledger.new_id()

@@ -37,7 +37,7 @@ def _grace(given: Any) -> str | None:
     if percents > 100:  # noqa: PLR2004  # percents
         msg = f"{given!r}: give at most 100 percent"
         raise ValueError(msg)
-    text = f"{percents:f}%" if percents else None
+    text = f"{percents.normalize():f}%" if percents else None
     with_grace(0, text)
     return text
 

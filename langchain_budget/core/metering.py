@@ -17,9 +17,9 @@ _EXACT: Final = Context(prec=60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetWarning(Event):
+class LimitNotice(Event):
     """
-    An agent comes near a limit, or is within its grace.
+    What both announcements of metering say.
 
     Attributes:
         event_id: The same for the same entry of the journal, in every process.
@@ -45,7 +45,12 @@ class BudgetWarning(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetExceeded(BudgetWarning):
+class BudgetWarning(LimitNotice):
+    """An agent comes near a limit, or is within its grace."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetExceeded(LimitNotice):
     """
     A limit was passed, or a call was refused that would have passed it.
 

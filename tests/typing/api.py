@@ -23,7 +23,15 @@ from langchain_budget import (
     tokens,
     usd,
 )
-from langchain_budget.events import Event, Settled
+from langchain_budget.config import (
+    Metering,
+    MeteringConfig,
+    load,
+    parse_limit,
+    tier,
+)
+from langchain_budget.core.amounts import Limit
+from langchain_budget.events import BudgetWarning, Event, Settled
 
 
 def heard(event: Event) -> None:
@@ -105,6 +113,22 @@ def operators() -> None:
     assert_type(pool.explain(usd(1)).advice, tuple[str, ...])
     pool.admin.adjust(-usd("0.25"), reason="counted twice", key="ticket 17")
     assert_type(BudgetPool.restore("acme.jsonl"), BudgetPool)
+
+
+def configured() -> None:
+    opened = load("budget.yaml").open(store="sqlite:///budget.db")
+    assert_type(opened.pool, BudgetPool)
+    opened.advance("run")
+    config = load({"tool_limits": {}})
+    if isinstance(config, MeteringConfig):
+        assert_type(config.open("bench"), Metering)
+    assert_type(parse_limit("$5 per day"), Amount | Limit)
+    assert_type(tier("T2").open().report().penalty, Decimal)
+
+
+def metered(event: Event) -> None:
+    if isinstance(event, BudgetWarning):
+        assert_type(event.current_usage, int | Decimal)
 
 
 async def awaited_operators(pool: BudgetPool) -> None:
