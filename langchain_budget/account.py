@@ -70,7 +70,7 @@ class Account(Funds):
             tradeable: Whether budget may be transferred from it and to it.
             enforce: Whether its own limits stop calls, or are only watched; those
                 above it stop them in any case.
-            metadata: Text by text, to be found again with `info`.
+            metadata: Text by text, to be found again with `traits`.
 
         Raises:
             LimitConflict: It is open with another specification.

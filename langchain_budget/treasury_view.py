@@ -122,16 +122,17 @@ class TreasuryView:
         return Forecast(an_hour, exhausted_in(left, rate))
 
     def _reviewed(self) -> Talk[tuple[Finding, ...]]:
+        """What accounts have been given of the pool is not gone: it has it left."""
         members = yield from members_of(self._ledger, self._desk)
-        path = self._account.path
-        (pool,) = yield from balances_of(self._ledger, path, self.unit)
-        left = 0 if pool.available is None else pool.available.value
+        path, unit = self._account.path, self.unit
+        (pool,) = yield from balances_of(self._ledger, path, unit)
+        left = 0 if pool.available is None else (pool.available + pool.lent).value
         granted = None if pool.granted is None else pool.granted.value
         accounts = [
-            Standing(each.name, each.balance.available or 0, each.balance.granted)
+            Standing(each.name, each.balance.available or 0, each.balance.granted, unit)
             for each in members
         ]
-        return review(accounts, [Standing(path, left, granted)])
+        return review(accounts, [Standing(path, left, granted, unit)])
 
 
 def _last(spends: Sequence[Spend], now: float) -> float:

@@ -242,14 +242,24 @@ def test_who_is_not_there_is_named_and_nothing_happens(pool):
 
 def test_a_review_finds_what_is_idle_nearly_empty_and_thin(store_url):
     pool = BudgetPool("acme", usd(100), store=store_url)
-    agents = {n: pool.open(n, carve=usd(45), priority=5) for n in ("idle", "busy")}
-    agents["busy"].reserve(usd(44)).settle()
+    agents = {n: pool.open(n, carve=usd(15), priority=5) for n in ("idle", "busy")}
+    agents["busy"].reserve(usd(14)).settle()
+    pool.reserve(usd(67)).settle()
 
     findings = {each.name: each for each in Treasury(pool).review()}
 
     assert findings["idle"].severity == "info"
     assert "increasing" in findings["busy"].text
-    assert "rebalancing" in findings["acme"].text
+    assert "has $19.00 of $100.00 left, less than 20%" in findings["acme"].text
+
+
+def test_a_pool_that_has_given_all_to_its_accounts_is_not_thin(store_url):
+    pool = BudgetPool("acme", usd(100), store=store_url)
+    pool.open("web", carve=usd(100)).reserve(usd(50)).settle()
+
+    findings = Treasury(pool).review()
+
+    assert findings == ()
 
 
 def test_v11_a_graph_is_routed_by_the_level_of_service():

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from langchain_budget.core.accounts import MARK_SCALE, ratio
+from langchain_budget.core.amounts import show
 from langchain_budget.core.policies.thresholds import Severity
 
 EVERY_HOURS: Final = 24
@@ -13,11 +14,20 @@ EVERY_HOURS: Final = 24
 
 
 class Standing(NamedTuple):
-    """How an account or a pool stands, in whole units; `None` is unlimited."""
+    """
+    How an account or a pool stands.
+
+    Attributes:
+        name: What it is called.
+        remaining: Whole units that it has left.
+        granted: Whole units that it has been given; `None` is unlimited.
+        unit: What they are, so that people can read them; left out, bare numbers.
+    """
 
     name: str
     remaining: int
     granted: int | None
+    unit: str = ""
 
     def below(self, share: object) -> bool:
         """Whether less than *share* of what was granted remains."""
@@ -107,7 +117,12 @@ def _scarce(kind: str, each: Standing, share: object, remedy: str) -> Finding:
 
 
 def _left(kind: str, each: Standing) -> str:
-    return f"{kind} {each.name!r} has {each.remaining:,} of {each.granted:,} left"
+    left, granted = _shown(each, each.remaining), _shown(each, each.granted)
+    return f"{kind} {each.name!r} has {left} of {granted} left"
+
+
+def _shown(each: Standing, value: int | None) -> str:
+    return show(each.unit, value) if each.unit else f"{value:,}"
 
 
 def _percent(share: object) -> str:
