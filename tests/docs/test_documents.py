@@ -1,17 +1,14 @@
 """
-What the documents and examples say is true.
+What the documents say is true.
 
 In Markdown, the ```python blocks of a page run from top to bottom as one script.
 Lines that start with `# >` say what their block prints. A command of ours that starts
 a line of a shell block is asked for its help, which refuses unknown subcommands and
-options. Notebooks run from top to bottom and scripts to their end; what a script
-prints is compared with the `.out` file beside it, if there is one.
+options. Notebooks run from top to bottom, too.
 """
 
-import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -35,7 +32,6 @@ PAGES = [
     for page in sorted([*ROOT.glob("README.md"), *ROOT.glob("docs/**/*.md")])
     if DECISIONS not in page.parents
 ]
-SCRIPTS = sorted(ROOT.glob("examples/*.py"))
 NOTEBOOKS = sorted(ROOT.glob("examples/*.ipynb"))
 NOT_RUN = re.compile(r"^ *(?:```|~~~) *(?!python$)[Pp]y.*", re.MULTILINE)
 PROGRAM = "langchain-budget"
@@ -108,22 +104,6 @@ def words_of(command: str) -> list[str]:
     words = shlex.shlex(command, posix=True, punctuation_chars=True)
     words.whitespace_split = True
     return list(takewhile(lambda word: word[0] not in "|&;<>", words))
-
-
-@pytest.mark.parametrize("script", SCRIPTS, ids=named)
-def test_a_script_runs_and_prints_what_its_file_says(script: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, script],
-        check=False,
-        capture_output=True,
-        encoding="utf-8",
-        env=os.environ | {"PYTHONUTF8": "1"},
-    )
-    expected = script.with_suffix(".out")
-
-    assert ended.returncode == 0, ended.stderr
-    if expected.exists():
-        assert ended.stdout == expected.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
