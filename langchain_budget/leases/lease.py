@@ -48,6 +48,7 @@ class PurseLedger(Ledger):
         super().__init__(purse, shared.new_id, shared.prices)
         self.purse = purse
         self.expected_output = shared.expected_output
+        self.per_call = shared.per_call
         self.listeners = shared.listeners
         self.statement = purse.tally
 

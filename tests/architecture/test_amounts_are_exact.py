@@ -9,7 +9,10 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "langchain_budget"
 EXACT = [*PACKAGE.glob("core/**/*.py"), *PACKAGE.glob("pricing/**/*.py")]
 # Points in time, spans of time, and shares of an amount may be fractions.
-FRACTIONS = ("at", "during", "end", "now", "ratio", "seconds", "share", "start")
+FRACTIONS = (
+    *("at", "during", "end", "now", "ratio", "seconds", "share", "start"),
+    "timestamp",
+)
 
 
 @pytest.mark.parametrize("source", EXACT, ids=lambda path: path.stem)

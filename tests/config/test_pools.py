@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
+from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_budget import (
     BudgetCallbackHandler,
     BudgetExceeded,
+    BudgetMiddleware,
     LimitConflict,
     Price,
     PriceTable,
@@ -129,6 +132,24 @@ def test_limits_for_each_hold(config: PoolConfig) -> None:
     pool.reserve(usd(2), labels={"user_id": "ada"}).settle()
     with pytest.raises(BudgetExceeded, match=r"acme:agent\+tool/nobody\+search"):
         pool.reserve(calls(3), labels={"tool": "search"})
+
+
+def test_an_agent_with_middleware_is_bound_by_the_limit_of_its_thread() -> None:
+    given = {"name": "acme", "each": {"thread": {"limit": "150 tokens"}}}
+    pool = load(given).open().pool
+    model = FakeChatModel(replies=["Hi."], usage=(60, 10))
+    agent = create_agent(
+        model, middleware=[BudgetMiddleware(pool)], checkpointer=InMemorySaver()
+    )
+    hello: Any = {"messages": [("user", "Hi")]}
+    one, other = ({"configurable": {"thread_id": each}} for each in ("1", "2"))
+    agent.invoke(hello, one)
+
+    with pytest.raises(BudgetExceeded, match="acme:thread/1"):
+        agent.invoke({"messages": [("user", "word " * 200)]}, one)
+    agent.invoke(hello, other)
+
+    assert pool.report().spent("tokens") == tokens(140)
 
 
 def test_what_is_not_enforced_is_watched(config: PoolConfig) -> None:

@@ -176,6 +176,16 @@ def test_can_afford_knows_what_a_single_call_may_need() -> None:
     assert "single" in made.pool.can_afford(tokens(111), labels=ADA).reason
 
 
+def test_a_worker_with_a_lease_is_bound_by_it_too() -> None:
+    made = opened({"max_tokens_per_action": 100})
+
+    with (
+        made.pool.lease(tokens(1_000)) as worker,
+        pytest.raises(CallTooLarge, match="at most 100 tokens"),
+    ):
+        worker.reserve(tokens(101))
+
+
 def test_the_middleware_caps_an_answer_to_what_one_call_may_use() -> None:
     made = opened({"max_tokens_per_action": 300})
     model = FakeChatModel(replies=["word " * 500])
