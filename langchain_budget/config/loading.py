@@ -17,7 +17,7 @@ from langchain_budget.config.fields import (
 from langchain_budget.config.metering import MeteringConfig
 from langchain_budget.config.pool_fields import METERS
 from langchain_budget.config.pools import PoolConfig
-from langchain_budget.config.sources import Source, named, read_file
+from langchain_budget.config.sources import Source, named, plain, read_file
 from langchain_budget.config.tiers import TierConfig, sections_of
 from langchain_budget.core.faults import InvalidConfig
 
@@ -65,7 +65,7 @@ def _values(source: Source) -> Mapping[str, Any]:
     if isinstance(source, str | os.PathLike):
         given = read_file(source)
     elif isinstance(source, Mapping):
-        given = source
+        given = plain(source, named(source))
     else:
         given = sections_of(source)
     if not isinstance(given, Mapping):

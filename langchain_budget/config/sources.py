@@ -18,6 +18,9 @@ Source = str | os.PathLike[str] | Mapping[str, Any] | object
 STORE: Final = "LANGCHAIN_BUDGET_STORE"
 """The environment variable that names a store where nobody else does."""
 
+MOST_VALUES: Final = 100_000
+"""Values in a file; aliases of aliases could make any number of them."""
+
 _FLOAT: Final = "tag:yaml.org,2002:float"
 
 
@@ -51,14 +54,29 @@ def read_file(path: str | os.PathLike[str]) -> Any:
 
 def read_text(text: str, source: str) -> Any:
     """Likewise, of a text that errors call *source*."""
-    loader = yaml.SafeLoader(text)
     try:
-        node = loader.get_single_node()
-        return None if node is None else _value(loader, node, ())
-    except (yaml.YAMLError, _Odd) as error:
+        return _Reader(text).read()
+    except (yaml.YAMLError, RecursionError, _Odd) as error:
         raise InvalidConfig(source, [" ".join(str(error).split())]) from error
-    finally:
-        loader.dispose()
+
+
+def plain(given: Mapping[Any, Any], source: str) -> dict[Any, Any]:
+    """
+    A mapping as a file would have it, whatever kinds of mappings it is made of.
+
+    Raises:
+        InvalidConfig: It contains itself.
+    """
+    try:
+        return {key: _plain(value) for key, value in given.items()}
+    except RecursionError as error:
+        raise InvalidConfig(source, ["it contains itself"]) from error
+
+
+def _plain(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return {key: _plain(value) for key, value in given.items()}
+    return [*map(_plain, given)] if isinstance(given, list | tuple) else given
 
 
 class _Odd(ValueError):
@@ -68,29 +86,47 @@ class _Odd(ValueError):
         super().__init__(f"line {node.start_mark.line + 1}: {what}")
 
 
-def _value(loader: Any, node: Any, within: tuple[Any, ...]) -> Any:
-    if any(node is each for each in within):
-        raise _Odd("this contains itself", node)
-    within = (*within, node)
-    if isinstance(node, yaml.MappingNode):
-        return dict(_pairs(loader, node, within))
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(loader, each, within) for each in node.value]
-    return _number(node) if node.tag == _FLOAT else loader.construct_object(node)
+class _Reader:
+    """Turns the nodes of a text into values; says no to what is surely not meant."""
 
+    def __init__(self, text: str) -> None:
+        self._loader = yaml.SafeLoader(text)
+        self._values = 0
 
-def _pairs(
-    loader: Any, node: Any, within: tuple[Any, ...]
-) -> Iterator[tuple[Any, Any]]:
-    seen: dict[Any, int] = {}
-    for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            raise _Odd("a key is a text, not a list or a mapping", key)
-        said = loader.construct_object(key)
-        if said in seen:
-            raise _Odd(f"{said!r} stands in line {seen[said]} already", key)
-        seen[said] = key.start_mark.line + 1
-        yield said, _value(loader, value, within)
+    def read(self) -> Any:
+        """The value of the whole text, `None` if there is none."""
+        try:
+            node = self._loader.get_single_node()
+            return None if node is None else self._value(node, ())
+        finally:
+            self._loader.dispose()
+
+    def _value(self, node: Any, within: tuple[Any, ...]) -> Any:
+        self._values += 1
+        if self._values > MOST_VALUES:
+            raise _Odd(f"more than {MOST_VALUES:,} values", node)
+        if any(node is each for each in within):
+            raise _Odd("this contains itself", node)
+        within = (*within, node)
+        if isinstance(node, yaml.MappingNode):
+            return dict(self._pairs(node, within))
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(each, within) for each in node.value]
+        return _number(node) if node.tag == _FLOAT else self._scalar(node)
+
+    def _scalar(self, node: Any) -> Any:
+        return self._loader.construct_object(node)
+
+    def _pairs(self, node: Any, within: tuple[Any, ...]) -> Iterator[tuple[Any, Any]]:
+        seen: dict[Any, int] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _Odd("a key is a text, not a list or a mapping", key)
+            said = self._scalar(key)
+            if said in seen:
+                raise _Odd(f"{said!r} stands in line {seen[said]} already", key)
+            seen[said] = key.start_mark.line + 1
+            yield said, self._value(value, within)
 
 
 def _number(node: Any) -> Decimal:

@@ -39,6 +39,7 @@ from langchain_budget.config import parse_limit
         ("$5 per day", usd(5).per("day")),
         ("$5 per day in Europe/Berlin", usd(5).per("day", "Europe/Berlin")),
         ("100000 tokens per hour", tokens(100_000).per("hour")),
+        ("$5 in any 5h", usd(5).per("5h")),
         ("20 calls per run", calls(20).per("run")),
         ("1 call per tick", calls(1).per("tick")),
         ("7 tool calls per month", meter("tool_calls")(7).per("month")),

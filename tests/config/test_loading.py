@@ -6,6 +6,7 @@ import pickle
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -258,6 +259,11 @@ def test_what_is_no_configuration_is_refused(given: Any) -> None:
         ("", "give keys with values"),
         ("? [a]\n: b", "a key is a text"),
         ("name: &a\n  - *a", "contains itself"),
+        ("[" * 5_000, "budget.yaml"),
+        (
+            f"accounts: {{x: &a [{'1,' * 400}], y: &b [{'*a,' * 400}]}}",
+            "100,000 values",
+        ),
         ("limits:\n  total_cost_cents_per_run: .nan", "finite"),
         ("limits:\n  total_cost_cents_per_run: .inf", "finite"),
         ("limits:\n  total_cost_cents_per_run: 1:30.5", "is no number"),
@@ -283,6 +289,21 @@ def test_fractions_in_a_file_are_exact(tmp_path: Path) -> None:
 
     assert isinstance(config, TierConfig)
     assert config.budget_constraints.violation_penalty_weight == Decimal(digits)
+
+
+def test_any_kind_of_mapping_will_do() -> None:
+    inner = MappingProxyType({"search": MappingProxyType({"calls_per_tick": 1})})
+
+    assert load(MappingProxyType({"tool_limits": inner})) == load(
+        {"tool_limits": {"search": {"calls_per_tick": 1}}}
+    )
+
+
+def test_a_mapping_that_contains_itself_is_refused() -> None:
+    given: dict[str, Any] = {"name": "acme"}
+    given["accounts"] = given
+
+    assert "contains itself" in problems(given)
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
