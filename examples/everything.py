@@ -17,6 +17,7 @@ from langchain_budget import (
     BudgetCallbackHandler,
     BudgetPool,
     BudgetRefused,
+    MemoryStore,
     Price,
     PriceTable,
     Rule,
@@ -29,7 +30,7 @@ from langchain_budget import (
     usd,
 )
 from langchain_budget.core.policies.allocation import by_priority
-from langchain_budget.testing import FakeChatModel
+from langchain_budget.testing import FakeChatModel, StillClock
 
 # Each answer of a model takes 1,000 tokens, which cost 10 cents.
 PRICES = PriceTable({"fake": Price.per_million(input=100, output=100)})
@@ -141,7 +142,7 @@ def questions(pool, ask):
 
 
 def main():
-    pool = open_pool()
+    pool = open_pool(MemoryStore(clock=StillClock()))  # it is always the same day
     treasury = Treasury(pool, reserve="reserve")
     share_out(treasury)
     Alerts(pool, [Rule("50%")], units=["usd"], tell=lambda alert: print(alert.message))

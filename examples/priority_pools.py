@@ -15,6 +15,7 @@ from langchain_budget import (
     Alerts,
     BudgetCallbackHandler,
     BudgetPool,
+    MemoryStore,
     Price,
     PriceTable,
     Rule,
@@ -24,17 +25,19 @@ from langchain_budget import (
 from langchain_budget.core.policies.allocation import by_priority
 from langchain_budget.core.policies.thresholds import LOW_BUDGET
 from langchain_budget.events import BudgetChanged
-from langchain_budget.testing import FakeChatModel
+from langchain_budget.testing import FakeChatModel, StillClock
 
 # A thorough answer costs 80 cents with these prices, and a short one 40.
 prices = PriceTable({"fake": Price.per_million(input=0, output=1_000)})
 thorough = FakeChatModel(replies=["All of it."], usage=(10, 800), max_tokens=800)
 short = FakeChatModel(replies=["In short."], usage=(10, 400), max_tokens=400)
 
-pool = BudgetPool("acme", usd(12), prices=prices)
-pool.open("reserve", carve=usd(2), metadata={"for": "emergencies"})
+store = MemoryStore(clock=StillClock())  # usage is counted by the hour: not by chance
+pool = BudgetPool("acme", usd(12), store=store, prices=prices)
+pool.open("reserve", carve=usd(2), metadata={"used for": "emergencies"})
 for name, priority in {"critical": 9, "standard": 5, "background": 2}.items():
-    pool.open(name, carve=usd(0), priority=priority, metadata={"team": name})
+    pool.open(name, carve=usd(0), priority=priority)
+print(f"reserve: {dict(pool.account('reserve').traits().metadata)}")
 treasury = Treasury(pool, reserve="reserve")
 
 
