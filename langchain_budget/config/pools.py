@@ -120,7 +120,7 @@ class PoolConfig(Strict, Config):
 
     name: PoolName
     limits: Limits = also("limits", "limit")
-    store: str | None = None
+    store: str | None = Field(default=None, repr=False)  # it may have a password
     on_outage: Outage | None = None
     warn_at: Marks = ()
     expected_output: Count | None = None

@@ -220,6 +220,12 @@ def test_an_empty_environment_means_memory(
     assert not [*tmp_path.iterdir()]
 
 
+def test_a_password_is_not_shown() -> None:
+    given = {"name": "acme", "store": "postgresql://me:secret@host/db"}
+
+    assert "secret" not in repr(load(given))
+
+
 def test_a_pool_may_be_given_another_name(config: PoolConfig) -> None:
     assert config.open("other").pool.path == "other"
 
