@@ -12,6 +12,7 @@ from langchain_budget.core.events import Event, ToppedUp, Transferred
 from langchain_budget.core.postings import (
     Balance,
     CounterKey,
+    Delta,
     Note,
     Posting,
     Receipt,
@@ -56,6 +57,30 @@ def top_up(
         return Draft(posting, (ToppedUp(account=path, amounts=amounts, reason=reason),))
 
     yield from _post(ledger, draft)
+
+
+def grant(
+    ledger: Ledger, counter: CounterKey, amount: Amount, reason: str, key: str
+) -> Talk[None]:
+    """Grant more of one limit; of a window's, for as long as that window lasts."""
+    path = counter.account
+    if not counter.window:
+        return (yield from top_up(ledger, path, amount, reason, key))
+    amounts = {countable(amount).unit: amount.value}
+
+    def draft() -> Talk[Draft]:
+        route = yield from ledger.route(path)
+        posting = Posting(
+            key,
+            "top_up",
+            path,
+            (Delta((counter,), granted=amount.value),),
+            note=Note(amounts, reason=reason),
+            seen=route.admit[:1],
+        )
+        return Draft(posting, (ToppedUp(account=path, amounts=amounts, reason=reason),))
+
+    return (yield from _post(ledger, draft))
 
 
 def transfer(

@@ -2,49 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextvars import Token
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Any, Final, Literal
+from typing import Any
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.tools import BaseTool
 from langgraph.config import get_config
 from langgraph.types import Command
 
 from langchain_budget.account import Account
+from langchain_budget.adapters.agent_calls import ModelCall
 from langchain_budget.adapters.agent_requests import size_of
 from langchain_budget.adapters.calls import CALLS, first_open
-from langchain_budget.adapters.clamp import Capped, hold_capped
-from langchain_budget.adapters.context import (
-    Offer,
-    OpenScope,
-    offers_now,
-    scope_now,
-)
+from langchain_budget.adapters.clamp import hold_capped
 from langchain_budget.adapters.extra import (
     AgentMiddleware,
     ModelRequest,
     ModelResponse,
     ToolCallRequest,
 )
-from langchain_budget.adapters.hook import enter, leave
+from langchain_budget.adapters.paid import STOPPED
 from langchain_budget.adapters.payers import labels_of, payer_of
-from langchain_budget.adapters.requests import Request
+from langchain_budget.adapters.stops import (
+    Anew,
+    Answer,
+    Grant,
+    OnExceeded,
+    Stop,
+    arun_steps,
+    check_ours,
+    check_stop,
+    is_used_up,
+    last_account,
+    marks,
+    run_steps,
+)
 from langchain_budget.adapters.tool_calls import Desk, RunningTool, count
 from langchain_budget.adapters.tools import is_budgeted, observed
+from langchain_budget.adapters.top_ups import granted
 from langchain_budget.arguments import patience
-from langchain_budget.errors import AccountFrozen, BudgetExceeded, BudgetRefused
-from langchain_budget.ledger import Closing
+from langchain_budget.core.amounts import Amount
+from langchain_budget.errors import BudgetRefused
 from langchain_budget.pricing.tool_costs import ToolCosts
 from langchain_budget.stores._drive import Talk
-
-STOPPED: Final = "budget_stop"
-"""Marks messages of this middleware, in `response_metadata`: why it stopped."""
-
-OnExceeded = Literal["error", "end"]
-_CHOICES: Final = ("error", "end")
 
 
 class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -63,8 +65,17 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         pool: A pool or one of its accounts.
         account: The path below *pool* to charge; left out, the account named like
             the agent, or *pool* itself.
-        on_exceeded: `"error"` raises what was refused, `"end"` ends the agent with a
-            message that says so.
+        on_exceeded: What becomes of a model call that is not affordable. `"error"`
+            raises the refusal; `"end"` ends the agent with a message that says so;
+            `"check_in"` lets the model say once, without tools, what is done and what
+            is left; `"interrupt"` asks a person for a top-up, and goes on when the
+            graph is resumed with an amount; `"downgrade"` tries the *models* instead,
+            then ends; `"drain"` ends, and has the graph stop at the end of this step.
+        models: For `"downgrade"`, dearest first; each is held for like the first.
+        finalisation: For `"check_in"`: set aside for its last answer, so that it
+            always fits, in an account of that name below the one that is charged.
+        message: What a person reads at the end, in place of the refusal.
+        exempt_tools: Tools that are neither counted nor refused.
         tool_costs: What tools are expected to cost. That is held before each of them
             runs, and settled at what it reports; left out, they are only counted.
         wait_seconds: How long a model call waits for an answer of full length when
@@ -86,22 +97,26 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
     15 tokens of 91
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is a question of its own
         self,
         pool: Account,
         account: str | None = None,
         *,
         on_exceeded: OnExceeded = "error",
+        models: Sequence[BaseChatModel] = (),
+        finalisation: Amount | None = None,
+        message: str = "",
+        exempt_tools: Collection[str] = (),
         tool_costs: ToolCosts | None = None,
         wait_seconds: float = 0.0,
     ) -> None:
         super().__init__()
-        if on_exceeded not in _CHOICES:
-            msg = f"on_exceeded={on_exceeded!r}: choose one of {', '.join(_CHOICES)}"
-            raise ValueError(msg)
+        check_stop(on_exceeded, models, finalisation)
         self._payer = payer_of(pool, account)
         self._ledger = self._payer.ledger
-        self._ends = on_exceeded == "end"
+        last = last_account(self._payer.account, finalisation)
+        self._stop = Stop(on_exceeded, tuple(models), last, message)
+        self._exempt = frozenset(exempt_tools)
         self._costs = tool_costs
         self._wait = patience(wait_seconds)
 
@@ -115,14 +130,19 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any] | AIMessage:
-        """Reserve, cap, call, settle."""
-        if stop := self._stopped(request.messages):
+        """Reserve, cap, call, settle; stop as asked when it is not affordable."""
+        if stop := self._stopped(request):
             return stop
-        try:
-            with self._ledger.run(self._admit(request)) as admitted:
+
+        def call(step: Anew) -> Answer:
+            with self._ledger.run(self._admit(step)) as admitted:
                 return handler(admitted)
+
+        try:
+            return call(Anew(request))
         except BudgetRefused as refusal:
-            return self._end(refusal)
+            steps = self._stop.steps(request, self._ours(refusal))
+            return run_steps(steps, call, self._grant)
 
     async def awrap_model_call(
         self,
@@ -130,13 +150,18 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any] | AIMessage:
         """Awaitable twin of `wrap_model_call`."""
-        if stop := self._stopped(request.messages):
+        if stop := self._stopped(request):
             return stop
-        try:
-            with await self._ledger.arun(self._admit(request)) as admitted:
+
+        async def call(step: Anew) -> Answer:
+            with await self._ledger.arun(self._admit(step)) as admitted:
                 return await handler(admitted)
+
+        try:
+            return await call(Anew(request))
         except BudgetRefused as refusal:
-            return self._end(refusal)
+            steps = self._stop.steps(request, self._ours(refusal))
+            return await arun_steps(steps, call, self._agrant)
 
     def wrap_tool_call(
         self,
@@ -168,20 +193,31 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         async with call:
             return call.answered(await handler(_observed(request)))
 
-    def _admit(self, request: ModelRequest[Any]) -> Talk[_ModelCall]:
+    def _admit(self, step: Anew) -> Talk[ModelCall]:
         """Hold the most that the call can cost after its answer was capped."""
-        ledger, config = self._ledger, get_config()
-        places = self._payer.places(config)
+        ledger, config, request = self._ledger, get_config(), step.request
+        places = (step.account,) if step.account else self._payer.places(config)
         size = size_of(request, CALLS.estimator(ledger))
-        provider, model = size.model
+        model, provider = size.model.model, size.model.provider
         labels = labels_of(ledger, config, model=model, provider=provider)
         hold = partial(hold_capped, ledger, size, labels, self._wait)
         capped = yield from first_open(places, hold)
-        return _ModelCall(request, Account(ledger, places[-1]), size, capped)
+        return ModelCall(request, Account(ledger, places[-1]), size, capped)
+
+    def _ours(self, refusal: BudgetRefused) -> BudgetRefused:
+        return check_ours(self._payer.account.path, refusal)
+
+    def _grant(self, grant: Grant) -> None:
+        self._ledger.run(granted(self._ledger, *grant))
+
+    async def _agrant(self, grant: Grant) -> None:
+        await self._ledger.arun(granted(self._ledger, *grant))
 
     def _admit_tool(self, request: ToolCallRequest) -> Talk[RunningTool | None]:
         """Hold for the tool, unless it does so itself, or was only to be counted."""
         call, config = request.tool_call, get_config()
+        if call["name"] in self._exempt:
+            return None
         if is_budgeted(request.tool, self._ledger):
             return None
         if self._costs is None:
@@ -190,74 +226,27 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         desk = Desk(self._payer, self._costs)
         return (yield from desk.admit(str(call["name"]), call["args"], config))
 
-    def _end(self, refusal: BudgetRefused) -> AIMessage:
-        if not self._ends_at(refusal):
-            raise refusal
-        return _last_words(str(refusal), refusal.kind)
-
-    def _ends_at(self, refusal: BudgetRefused) -> bool:
-        """A budget that is used up ends an agent; one that is set up wrong does not."""
-        return self._ends and isinstance(refusal, BudgetExceeded | AccountFrozen)
-
     def _not_run(self, request: ToolCallRequest, refusal: BudgetRefused) -> ToolMessage:
-        if not self._ends_at(refusal):
+        if self._stop.raises or not is_used_up(refusal):
             raise refusal
         return ToolMessage(
             f"This tool was not run: {refusal}",
             tool_call_id=request.tool_call["id"] or "",
             name=request.tool_call["name"],
             status="error",
-            response_metadata={STOPPED: refusal.kind},
+            response_metadata=marks(refusal),
         )
 
-    def _stopped(self, messages: Sequence[BaseMessage]) -> AIMessage | None:
+    def _stopped(self, request: ModelRequest[Any]) -> AIMessage | None:
         """The end, when one of the tools just asked for was refused."""
-        for message in _newest_tool_messages(messages) if self._ends else ():
-            if kind := message.response_metadata.get(STOPPED):
-                return _last_words(message.text, kind)
+        if self._stop.how != "end":
+            return None
+        messages = request.state.get("messages") or request.messages
+        for message in _newest_tool_messages(messages):
+            if message.response_metadata.get(STOPPED):
+                said = f"I stopped before I was done. {message.text}"
+                return AIMessage(said, response_metadata=message.response_metadata)
         return None
-
-
-class _ModelCall:
-    """One model call: its hold is offered inside, and closed on every way out."""
-
-    def __init__(
-        self,
-        request: ModelRequest[Any],
-        account: Account,
-        size: Request,
-        capped: Capped,
-    ) -> None:
-        hold, clamp = capped
-        settings = {**request.model_settings, **clamp.settings(size)}
-        size = size._replace(
-            output_tokens=clamp.output_tokens, worst_output=clamp.output_tokens
-        )
-        self.account = account
-        self.outer: OpenScope | None = None
-        self.lost = False
-        self._request = request.override(model_settings=settings)
-        self._offer = Offer(account.ledger, hold, size)
-
-    def __enter__(self) -> ModelRequest[Any]:
-        self.outer = scope_now.get()
-        self._scope: Token[Any] = enter(self)
-        self._offered = offers_now.set((self._offer, *offers_now.get()))
-        return self._request
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        offers_now.reset(self._offered)
-        self.lost = not leave(self._scope)
-        if self._offer.claim():
-            ledger = self._offer.ledger
-            ledger.run(ledger.close(Closing(self._offer.hold, None)))
-        else:
-            CALLS.give_up(self._offer.hold)
 
 
 def _newest_tool_messages(messages: Sequence[BaseMessage]) -> Iterator[ToolMessage]:
@@ -265,11 +254,6 @@ def _newest_tool_messages(messages: Sequence[BaseMessage]) -> Iterator[ToolMessa
         if not isinstance(message, ToolMessage):
             return
         yield message
-
-
-def _last_words(reason: str, kind: str) -> AIMessage:
-    said = f"I stopped before I was done. {reason}"
-    return AIMessage(said, response_metadata={STOPPED: kind})
 
 
 def _observed(request: ToolCallRequest) -> ToolCallRequest:

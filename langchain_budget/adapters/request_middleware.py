@@ -14,7 +14,7 @@ from langchain_budget.adapters.extra import (
     ModelRequest,
     ModelResponse,
 )
-from langchain_budget.adapters.middleware import STOPPED
+from langchain_budget.adapters.paid import STOPPED
 from langchain_budget.adapters.status import Charged, Left, in_words
 from langchain_budget.adapters.trimming import (
     MOST_TOKENS,

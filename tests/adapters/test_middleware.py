@@ -237,7 +237,11 @@ def test_end_finishes_with_a_message_and_a_whole_state(
 
     assert isinstance(last, AIMessage)
     assert last.text.startswith("I stopped before I was done. account 'acme' has 0")
-    assert last.response_metadata == {"budget_stop": "exhausted"}
+    assert last.response_metadata == {
+        "budget_stop": "exhausted",
+        "budget_incomplete": True,
+        "budget_account": "acme",
+    }
     assert agent.get_state(config).next == ()
     pool.set_limit(calls(1))
     assert len(run(way, agent, HELLO, config)["messages"]) == 4
