@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 
-from benchmarks import handler, imports, leases, ledger, overshoot, stores
+from benchmarks import handler, imports, latency, leases, ledger, overshoot, stores
 from benchmarks.measure import show
 
 PARTS = {
     "ledger": ledger.rows,
+    "latency": latency.rows,
     "handler": handler.rows,
     "imports": imports.rows,
     "stores": stores.rows,
