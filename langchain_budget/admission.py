@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, TypeGuard
 
 from langchain_budget.core import rules
+from langchain_budget.core.edges import unlent
 from langchain_budget.core.events import (
     Refused,
     Reserved,
@@ -100,7 +101,7 @@ class Admission(Dividing):
         if hold.status is not Status.OPEN:
             raise HoldNotOpen(hold.id, hold.status)
         if self.listeners:
-            self.tell_of(answer, _reserved(hold, answer.seq))
+            self.tell_of(unlent(posting, answer), _reserved(hold, answer.seq))
         return hold
 
     def _check_size(self, path: str, order: Order) -> None:

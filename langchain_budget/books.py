@@ -9,7 +9,7 @@ from typing import Final
 
 from langchain_budget.core.accounts import is_beside, lineage
 from langchain_budget.core.amounts import Vector
-from langchain_budget.core.edges import edges
+from langchain_budget.core.edges import edges, unlent
 from langchain_budget.core.events import Event
 from langchain_budget.core.postings import NOTHING, Kind, Posting, Receipt, Refusal
 from langchain_budget.core.routes import Route
@@ -145,7 +145,8 @@ class Books:
             if answer.kind is Kind.STALE:
                 return answer
             raise refused(answer)
-        self.tell_of(answer, *(replace(each, seq=answer.seq) for each in happened))
+        told = unlent(posting, answer)
+        self.tell_of(told, *(replace(each, seq=answer.seq) for each in happened))
         self.queue.call()
         return answer
 

@@ -142,7 +142,7 @@ class Scene(NamedTuple):
             held=Amount(key.unit, own.held),
             lent=Amount(key.unit, own.lent - inside),
             available=_amount(key.unit, own.available),
-            state=state_of(row, own),
+            state=state_of(row, own, own.spent + inside),
             window=window,
         )
 
@@ -174,13 +174,17 @@ class Scene(NamedTuple):
                 yield self.balances.get(CounterKey(each.path, unit), Balance()).spent
 
 
-def state_of(row: Row, own: Balance) -> str:
-    """`closed`, `frozen`, `exhausted` or `active`, the strongest that is true."""
+def state_of(row: Row, own: Balance, spent: int) -> str:
+    """
+    `closed`, `frozen`, `exhausted` or `active`, the strongest that is true.
+
+    What was carved out for others and not *spent* by them exhausts nobody.
+    """
     if row.closed:
         return "closed"
     if row.frozen:
         return "frozen"
-    spent_up = own.granted is not None and own.granted - own.spent - own.lent <= 0
+    spent_up = own.granted is not None and own.granted - spent <= 0
     return "exhausted" if spent_up else "active"
 
 

@@ -15,6 +15,7 @@ from langchain_budget import grants
 from langchain_budget.adapters.payers import metadata_of
 from langchain_budget.core.accounts import SEPARATOR
 from langchain_budget.core.amounts import USD, Amount, nanos, show
+from langchain_budget.core.postings import CounterKey
 from langchain_budget.errors import BudgetExceeded, InvalidAmount
 from langchain_budget.forks import new_lock
 from langchain_budget.ledger import Ledger
@@ -142,7 +143,8 @@ def granted(
     """Grant what was answered where it was lacking, once."""
     who = f" by {top_up.approver}" if top_up.approver else ""
     reason = f"approved{who}: {top_up.reason or 'no reason given'}"
-    counter = refusal.refusal.counter
+    said = refusal.refusal
+    counter = CounterKey(said.account, said.unit, said.window)
     yield from grants.grant(ledger, counter, top_up.amount, reason, key)
 
 

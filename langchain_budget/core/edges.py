@@ -11,7 +11,7 @@ from langchain_budget.core.events import (
     Event,
     ThresholdCrossed,
 )
-from langchain_budget.core.postings import Change, CounterKey
+from langchain_budget.core.postings import Change, CounterKey, Posting, Receipt
 
 
 def edges(
@@ -23,6 +23,20 @@ def edges(
         found += _crossed(change, marks.get(change[0].account, ()), seq)
         found += _exhausted(change, seq)
     return found
+
+
+def unlent(posting: Posting, receipt: Receipt) -> Receipt:
+    """
+    What is told of a posting: what it only lent to an account below is not used.
+
+    A change has what is spent and lent in one sum, since both bind; but who carves all
+    out for others has spent nothing, and no threshold is crossed by it.
+    """
+    lent = {key for each in posting.deltas if each.lent for key in each.counters}
+    if not lent:
+        return receipt
+    kept = tuple(each for each in receipt.changes if each[0] not in lent)
+    return receipt._replace(changes=kept)
 
 
 def netted(changes: tuple[Change, ...]) -> Iterable[Change]:

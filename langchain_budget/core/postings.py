@@ -266,14 +266,9 @@ class Refusal(NamedTuple):
     """Which window's limit it was: `day@2026-11-22`."""
 
     @property
-    def counter(self) -> CounterKey:
-        """The counter that ran short."""
-        return CounterKey(self.account, self.unit, self.window)
-
-    @property
     def limit(self) -> str:
         """The name of the limit: `usd`, `usd@day`."""
-        return self.counter.limit
+        return CounterKey(self.account, self.unit, self.window).limit
 
 
 class Effect(NamedTuple):

@@ -15,8 +15,8 @@ HOOKS: Final = (
     Mutant(
         "a cached answer is charged",
         "adapters/calls.py",
-        '        if is_cache_hit(getattr(generation, "message", None)):\n',
-        "        if is_cache_hit(None):\n",
+        '    if is_cache_hit(getattr(generation, "message", None)):\n',
+        "    if is_cache_hit(None):\n",
         "tests/adapters/test_books.py::"
         "test_cached_answers_cost_nothing_and_are_shown_as_avoided",
     ),
@@ -39,8 +39,8 @@ HOOKS: Final = (
     Mutant(
         "each hook holds for itself",
         "adapters/callbacks.py",
-        "            if CALLS.joins(run_id, ledger, self):\n                continue\n",
-        "",
+        "if is_held_by_model(params, ledger) or CALLS.joins(run_id, ledger, self):\n",
+        "if is_held_by_model(params, ledger):\n",
         "tests/adapters/test_books.py::"
         "test_one_call_under_scope_and_handlers_is_one_hold_and_one_charge",
     ),

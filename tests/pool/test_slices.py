@@ -190,3 +190,18 @@ async def test_a_slice_returns_what_it_has_left(
     assert pool.balance().available == usd("9.999999998")
     assert pool.balance().spent == usd("0.000000002")
     assert_quiet(store)
+
+
+def test_what_is_carved_out_is_not_used_up():
+    pool = BudgetPool("acme", usd(20), warn_at=["50%"])
+    heard = []
+    pool.subscribe(heard.append)
+
+    big = pool.open("big", carve=usd(12))
+    pool.open("small", carve=usd(8))
+
+    assert [type(each).__name__ for each in heard] == ["Opened", "Opened"]
+    assert pool.report().balances[0].state == "active"
+    big.reserve(usd(12)).settle()
+    states = {each.account: each.state for each in pool.report().balances}
+    assert states == {"acme": "active", "acme/big": "exhausted", "acme/small": "active"}
