@@ -65,6 +65,13 @@ from langchain_budget.views import Affordability
 
 if TYPE_CHECKING:  # at run time these load when they are asked for: see `_LAZY`
     from langchain_budget.adapters.cache import ResultCache, SharedCache
+    from langchain_budget.adapters.degrade import (
+        Degrade,
+        cheaper,
+        fewer_tools,
+        shorter,
+        with_settings,
+    )
     from langchain_budget.adapters.guard import StaticEdgeWarning, budget_guard
     from langchain_budget.adapters.middleware import BudgetMiddleware
     from langchain_budget.adapters.model import budgeted
@@ -72,6 +79,12 @@ if TYPE_CHECKING:  # at run time these load when they are asked for: see `_LAZY`
     from langchain_budget.adapters.request_middleware import (
         BudgetStatus,
         ContextTrimming,
+    )
+    from langchain_budget.adapters.retries import HiddenRetriesWarning
+    from langchain_budget.adapters.runaway import (
+        RunawayGuard,
+        RunawayStopped,
+        production,
     )
     from langchain_budget.adapters.status import astatus_line, budget_tool, status_line
     from langchain_budget.adapters.tool_calls import OperationTooDear
@@ -81,6 +94,7 @@ if TYPE_CHECKING:  # at run time these load when they are asked for: see `_LAZY`
         log_costs,
     )
     from langchain_budget.adapters.tools import budgeted_tool
+    from langchain_budget.adapters.top_ups import TopUp, TopUpRequest
     from langchain_budget.adapters.trimming import trim_context
 
 __all__ = [
@@ -100,6 +114,8 @@ __all__ = [
     "BudgetStatus",
     "CallTooLarge",
     "ContextTrimming",
+    "Degrade",
+    "HiddenRetriesWarning",
     "HoldNotOpen",
     "IdConflict",
     "InexactAmount",
@@ -127,6 +143,8 @@ __all__ = [
     "Reservation",
     "ResultCache",
     "Rule",
+    "RunawayGuard",
+    "RunawayStopped",
     "Scope",
     "SharedCache",
     "StaticEdgeWarning",
@@ -135,6 +153,8 @@ __all__ = [
     "StoreUnavailable",
     "Tier",
     "ToolCosts",
+    "TopUp",
+    "TopUpRequest",
     "Treasury",
     "UnitMismatch",
     "UnknownAccount",
@@ -148,15 +168,20 @@ __all__ = [
     "budgeted",
     "budgeted_tool",
     "calls",
+    "cheaper",
     "estimation_errors",
+    "fewer_tools",
     "input_tokens",
     "log_costs",
     "meter",
     "output_tokens",
+    "production",
+    "shorter",
     "status_line",
     "tokens",
     "trim_context",
     "usd",
+    "with_settings",
 ]
 
 
@@ -164,21 +189,32 @@ _LAZY = {
     "BudgetMiddleware": "langchain_budget.adapters.middleware",  # needs an extra
     "BudgetStatus": "langchain_budget.adapters.request_middleware",
     "ContextTrimming": "langchain_budget.adapters.request_middleware",
+    "Degrade": "langchain_budget.adapters.degrade",
+    "HiddenRetriesWarning": "langchain_budget.adapters.retries",
     "ModelSelection": "langchain_budget.adapters.model_selection",
     "OperationTooDear": "langchain_budget.adapters.tool_calls",
     "ResultCache": "langchain_budget.adapters.cache",
+    "RunawayGuard": "langchain_budget.adapters.runaway",
+    "RunawayStopped": "langchain_budget.adapters.runaway",
     "SharedCache": "langchain_budget.adapters.cache",
     "StaticEdgeWarning": "langchain_budget.adapters.guard",
+    "TopUp": "langchain_budget.adapters.top_ups",
+    "TopUpRequest": "langchain_budget.adapters.top_ups",
     "aestimation_errors": "langchain_budget.adapters.tool_reports",
     "astatus_line": "langchain_budget.adapters.status",
     "budget_guard": "langchain_budget.adapters.guard",  # loads all of langgraph
     "budget_tool": "langchain_budget.adapters.status",
     "budgeted": "langchain_budget.adapters.model",
     "budgeted_tool": "langchain_budget.adapters.tools",
+    "cheaper": "langchain_budget.adapters.degrade",
     "estimation_errors": "langchain_budget.adapters.tool_reports",
+    "fewer_tools": "langchain_budget.adapters.degrade",
     "log_costs": "langchain_budget.adapters.tool_reports",
+    "production": "langchain_budget.adapters.runaway",
+    "shorter": "langchain_budget.adapters.degrade",
     "status_line": "langchain_budget.adapters.status",
     "trim_context": "langchain_budget.adapters.trimming",
+    "with_settings": "langchain_budget.adapters.degrade",
 }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
+from langgraph.errors import GraphInterrupt
 
 from langchain_budget.account import Account, account_of, below
 from langchain_budget.adapters.attribution import Caller, caller_of, divided_by
@@ -17,15 +18,20 @@ from langchain_budget.adapters.context import innermost, scope_now
 from langchain_budget.adapters.exits import close_unheard, plain_invoke
 from langchain_budget.adapters.finder import Finder
 from langchain_budget.adapters.heralds import is_held_by_model
+from langchain_budget.adapters.labels import labels_of_run
 from langchain_budget.adapters.requests import Messages
 from langchain_budget.adapters.runs import Run
+from langchain_budget.adapters.said import said
 from langchain_budget.adapters.steps import STEPS
+from langchain_budget.adapters.top_ups import mender
 from langchain_budget.adapters.usage import usage_of
-from langchain_budget.errors import BudgetRefused
+from langchain_budget.errors import BudgetExceeded, BudgetRefused
 from langchain_budget.ledger import Ledger
 
 Charged = tuple[Ledger, str]
 Reserve = Literal["estimate", "worst"]
+OnRefusal = Literal["error", "interrupt", "drain"]
+_ON_REFUSAL = ("error", "interrupt", "drain")
 
 
 class MeterHandler(BaseCallbackHandler):
@@ -144,6 +150,9 @@ class MeterHandler(BaseCallbackHandler):
     def _reserve_worst(self) -> bool:
         return False
 
+    _mend: Callable[[BudgetExceeded], None] | None = None
+    """What is done about a call that is not affordable, before it is refused."""
+
     def _start(
         self,
         messages: Messages,
@@ -168,11 +177,11 @@ class MeterHandler(BaseCallbackHandler):
             places = STEPS.places(ledger, account, parent)
             worst = self._reserve_worst()
             booking = Booking(
-                ledger, places, request, labels, worst, self, start, batch
+                ledger, places, request, labels, worst, self, start, batch, self._mend
             )
             try:
                 CALLS.begin(run_id, parent, booking, plain=alone and plain_invoke())
-            except BudgetRefused:
+            except (BudgetRefused, GraphInterrupt):
                 close_unheard()
                 raise
 
@@ -194,6 +203,9 @@ class BudgetCallbackHandler(MeterHandler):
     Args:
         account: A pool or one of its accounts.
         accounts: Accounts by the name of an agent or node, where names differ.
+        on_exceeded: `"error"` raises the refusal; inside a graph, `"interrupt"` asks
+            a person for a top-up first, and `"drain"` has the graph stop at the end
+            of this step as well.
         reserve: `"estimate"` holds the input and the answer's cap, or the size
             learned from earlier answers; `"worst"` holds the most that is possible.
 
@@ -216,12 +228,18 @@ class BudgetCallbackHandler(MeterHandler):
         *,
         accounts: Mapping[str, Account | str] | None = None,
         reserve: Reserve = "estimate",
+        on_exceeded: OnRefusal = "error",
     ) -> None:
         super().__init__()
         if reserve not in ("estimate", "worst"):
             msg = f"reserve={reserve!r}: choose 'estimate' or 'worst'"
             raise ValueError(msg)
         self.account = account_of(account)
+        if on_exceeded not in _ON_REFUSAL:
+            names = ", ".join(_ON_REFUSAL)
+            msg = f"on_exceeded={on_exceeded!r}: choose one of {names}"
+            raise ValueError(msg)
+        self._mend = mender(self.account.ledger, self.account.path, on_exceeded)
         self._worst = reserve == "worst"
         ledger = self.account.ledger
         paths = {name: below(a, account.path) for name, a in (accounts or {}).items()}
@@ -247,30 +265,13 @@ def _number(run_id: UUID | None) -> int | None:
     return run_id.int if run_id else None
 
 
-def labels_of_run(
-    caller: Caller,
-    run_id: UUID | None,
-    parent: UUID | None,
-    metadata: Mapping[str, Any],
-) -> dict[str, str]:
-    """What is written about a call: who made it, in which run, thread and tool."""
-    labels = {"agent": caller.agent, "node": caller.node, "run": str(run_id or "")}
-    thread = metadata.get("thread_id")
-    if thread is not None:
-        labels["thread"] = str(thread)
-    tool = next((run.tool for _, run in CALLS.runs.above(parent) if run.tool), "")
-    if tool:
-        labels["tool"] = tool
-    return labels
-
-
 SMALL_CHUNK = 12
 """Streamed pieces up to this many bytes are one token, as providers send them."""
 
 
 def tokens_in(token: object, message: object) -> int:
     """Output tokens in one streamed piece; never fewer than one for some output."""
-    text = token if isinstance(token, str) else str(token)
+    text = said(token)
     calls = getattr(message, "tool_call_chunks", None) or ()
     size = sum(len(str(call.get("args") or "")) for call in calls)
     return _pieces(len(text.encode()) if text else 0) + _pieces(size)

@@ -26,7 +26,7 @@ from langchain_budget.adapters.usage import (
 )
 from langchain_budget.core.postings import Hold
 from langchain_budget.core.rules import HOLD_TTL_SECONDS, Charge, Order
-from langchain_budget.errors import AccountClosed
+from langchain_budget.errors import AccountClosed, BudgetExceeded
 from langchain_budget.ledger import Closing, Ledger
 from langchain_budget.pricing.usage import Usage
 from langchain_budget.stores._drive import Talk
@@ -53,6 +53,8 @@ class Booking(NamedTuple):
     """What the bookings of one call by one handler share."""
     batch: object = None
     """What the prompts of one `generate` share, if there are several."""
+    mend: Callable[[BudgetExceeded], None] | None = None
+    """Makes room where something is lacking, or raises."""
 
 
 class Calls:
@@ -231,7 +233,15 @@ def unended(call: Call) -> Charge:
 
 
 def _reserved(booking: Booking) -> Hold:
-    return booking.ledger.run(first_open(booking.places, partial(_hold, booking)))
+    while True:
+        try:
+            return booking.ledger.run(
+                first_open(booking.places, partial(_hold, booking))
+            )
+        except BudgetExceeded as refusal:
+            if booking.mend is None:
+                raise
+            booking.mend(refusal)
 
 
 def _hold(booking: Booking, path: str) -> Talk[Hold]:

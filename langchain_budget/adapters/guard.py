@@ -18,12 +18,13 @@ from langchain_budget.adapters.attribution import Caller, divided_by
 from langchain_budget.adapters.context import innermost
 from langchain_budget.adapters.finder import finder_of
 from langchain_budget.adapters.steps import STEPS, Place, Reserved, graph_of
+from langchain_budget.adapters.top_ups import ask, granted
 from langchain_budget.arguments import Amounts, amounts_of, patience
 from langchain_budget.core.accounts import STEP, join, spec_of
 from langchain_budget.core.amounts import Amount, vector
 from langchain_budget.core.postings import Refusal
 from langchain_budget.core.rules import Order
-from langchain_budget.errors import BudgetRefused, StoreError, refused
+from langchain_budget.errors import BudgetExceeded, BudgetRefused, StoreError, refused
 from langchain_budget.stores._drive import Talk
 
 _BRANCH: Final = "branch:to:"
@@ -45,6 +46,7 @@ class BudgetGuard(Runnable[Any, Command[str]]):
         needs: tuple[Amount, ...],
         reserve: tuple[Amount, ...],
         wait_seconds: float,
+        asks: bool,
     ) -> None:
         self.name = f"budget_guard({account.path})"
         self._account = account
@@ -53,6 +55,7 @@ class BudgetGuard(Runnable[Any, Command[str]]):
         self._needs = vector(needs)
         self._reserve = spec_of(carve=reserve)._replace(labels=(STEP,), borrows=True)
         self._wait = wait_seconds
+        self._asks = asks
         self._checked = False
         _declare(self, [then, otherwise])
         if reserve:
@@ -72,22 +75,32 @@ class BudgetGuard(Runnable[Any, Command[str]]):
     ) -> Command[str]:
         """Decide where to go."""
         self._warn_of_edges()
-        try:
-            self._account.ledger.run(self._decide(ensure_config(config)))
-        except BudgetRefused as refusal:
-            return self._turned_away(refusal)
-        return Command(goto=self._then)
+        ledger = self._account.ledger
+        while True:
+            try:
+                ledger.run(self._decide(ensure_config(config)))
+            except BudgetRefused as refusal:
+                if not self._asks or not isinstance(refusal, BudgetExceeded):
+                    return self._turned_away(refusal)
+                ledger.run(granted(ledger, refusal, *ask(refusal)))
+            else:
+                return Command(goto=self._then)
 
     async def ainvoke(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Command[str]:
         """Awaitable twin of `invoke`."""
         self._warn_of_edges()
-        try:
-            await self._account.ledger.arun(self._decide(ensure_config(config)))
-        except BudgetRefused as refusal:
-            return self._turned_away(refusal)
-        return Command(goto=self._then)
+        ledger = self._account.ledger
+        while True:
+            try:
+                await ledger.arun(self._decide(ensure_config(config)))
+            except BudgetRefused as refusal:
+                if not self._asks or not isinstance(refusal, BudgetExceeded):
+                    return self._turned_away(refusal)
+                await ledger.arun(granted(ledger, refusal, *ask(refusal)))
+            else:
+                return Command(goto=self._then)
 
     def _turned_away(self, refusal: BudgetRefused) -> Command[str]:
         if self._otherwise is None:
@@ -170,6 +183,7 @@ def budget_guard(  # noqa: PLR0913  # each is a question of its own
     needs: Amounts = None,
     reserve: Amounts = None,
     wait_seconds: float = 0.0,
+    ask_for_more: bool = False,
 ) -> BudgetGuard:
     """
     A node for a `StateGraph` that lets the next step run only if it is affordable.
@@ -190,6 +204,8 @@ def budget_guard(  # noqa: PLR0913  # each is a question of its own
             then on what the account has free; the rest returns when the step ends.
         wait_seconds: How long to wait when there is too little only because of what
             others hold.
+        ask_for_more: Interrupt the graph and ask a person for a top-up; resumed with
+            an amount, it looks again.
 
     Raises:
         UnknownAccount: There is no such account.
@@ -215,6 +231,7 @@ def budget_guard(  # noqa: PLR0913  # each is a question of its own
         needs=amounts_of(needs),
         reserve=amounts_of(reserve),
         wait_seconds=patience(wait_seconds),
+        asks=ask_for_more,
     )
 
 

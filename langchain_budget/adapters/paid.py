@@ -11,12 +11,13 @@ from langchain_core.messages.ai import add_usage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 
 from langchain_budget.adapters.attribution import caller_of, divided_by
-from langchain_budget.adapters.callbacks import labels_of_run, tokens_in
+from langchain_budget.adapters.callbacks import tokens_in
 from langchain_budget.adapters.calls import CALLS, charge_of, first_open, unended
 from langchain_budget.adapters.clamp import Capped, Clamp, hold_capped
 from langchain_budget.adapters.context import offers_now
 from langchain_budget.adapters.exits import may_have_cost
 from langchain_budget.adapters.heralds import Announced
+from langchain_budget.adapters.labels import labels_of_run
 from langchain_budget.adapters.payers import Payer
 from langchain_budget.adapters.requests import Request
 from langchain_budget.adapters.steps import STEPS
@@ -91,7 +92,7 @@ class PaidCall:
         """A piece was streamed; whether it is the last that is paid for."""
         message = chunk.message
         call = self._call
-        tokens = tokens_in(chunk.text, message)
+        tokens = tokens_in(message.content, message)
         call.seen += tokens
         self._pieces += bool(tokens)
         if isinstance(message, AIMessageChunk) and message.usage_metadata:

@@ -174,7 +174,7 @@ class ContextTrimming(Informed):
     def _changed(self, request: ModelRequest[Any]) -> Talk[ModelRequest[Any]]:
         if self._below is not None:
             limits = yield from self._charged.limits()
-            if not any(_is_short(each, self._below) for each in limits or ()):
+            if not any(is_short(each, self._below) for each in limits or ()):
                 return request
         return request.override(messages=self._trimmed(request))
 
@@ -205,5 +205,6 @@ def _is_note(message: BaseMessage) -> bool:
     return bool(message.response_metadata.get(NOTE))
 
 
-def _is_short(limit: Left, share: int) -> bool:
+def is_short(limit: Left, share: int) -> bool:
+    """Whether less than *share*, in millionths, is left of a limit."""
     return limit.left * MARK_SCALE < limit.granted * share

@@ -8,12 +8,11 @@ from typing import Any, Final, Literal, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
-from langgraph.runtime import get_runtime
 
 from langchain_budget.account import Account
 from langchain_budget.adapters.extra import ModelRequest, ModelResponse
 from langchain_budget.adapters.paid import STOPPED
-from langchain_budget.adapters.top_ups import TopUp, ask, is_ours
+from langchain_budget.adapters.top_ups import TopUp, ask, drain, is_ours
 from langchain_budget.core.accounts import SEPARATOR
 from langchain_budget.core.amounts import Amount
 from langchain_budget.errors import AccountFrozen, BudgetExceeded, BudgetRefused
@@ -92,7 +91,7 @@ class Stop:
         if self.how == "error":
             raise refusal
         if self.how == "drain":
-            _drain(refusal)
+            drain(refusal)
         return self.last_words(refusal)
 
     def last_words(self, refusal: BudgetRefused) -> AIMessage:
@@ -145,13 +144,6 @@ def _interrupted(request: ModelRequest[Any], refusal: BudgetRefused) -> Steps:
         if isinstance(answer, BudgetRefused):
             refusal = answer
     raise refusal
-
-
-def _drain(refusal: BudgetRefused) -> None:
-    """Have the graph stop at the end of this step, so that it can go on later."""
-    control = getattr(get_runtime(), "control", None)
-    if control is not None:
-        control.request_drain(str(refusal))
 
 
 def check_stop(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, TypedDict
 
@@ -16,7 +16,7 @@ from langchain_budget.adapters.payers import metadata_of
 from langchain_budget.core.accounts import SEPARATOR
 from langchain_budget.core.amounts import USD, Amount, nanos, show
 from langchain_budget.core.postings import CounterKey
-from langchain_budget.errors import BudgetExceeded, InvalidAmount
+from langchain_budget.errors import BudgetExceeded, BudgetRefused, InvalidAmount
 from langchain_budget.forks import new_lock
 from langchain_budget.ledger import Ledger
 from langchain_budget.stores._drive import Talk
@@ -146,6 +146,40 @@ def granted(
     said = refusal.refusal
     counter = CounterKey(said.account, said.unit, said.window)
     yield from grants.grant(ledger, counter, top_up.amount, reason, key)
+
+
+def mender(
+    ledger: Ledger, path: str, how: str
+) -> Callable[[BudgetExceeded], None] | None:
+    """What a handler does about a call that is not affordable, inside a graph."""
+
+    def mend(refusal: BudgetExceeded) -> None:
+        if not is_in_graph() or not is_ours(path.partition(SEPARATOR)[0], refusal):
+            raise refusal
+        if how == "drain":
+            drain(refusal)
+            raise refusal
+        top_up, key = ask(refusal)
+        ledger.run(granted(ledger, refusal, top_up, key))
+
+    return None if how == "error" else mend
+
+
+def is_in_graph() -> bool:
+    """Whether there is a graph that can be interrupted."""
+    try:
+        return "__pregel_scratchpad" in (get_config().get("configurable") or {})
+    except RuntimeError:
+        return False
+
+
+def drain(refusal: BudgetExceeded | BudgetRefused) -> None:
+    """Have the graph stop at the end of this step, so that it can go on later."""
+    from langgraph.runtime import get_runtime  # noqa: PLC0415  # it loads a lot
+
+    control = getattr(get_runtime(), "control", None)
+    if control is not None:
+        control.request_drain(str(refusal))
 
 
 def is_ours(ledger_root: str, refusal: BudgetExceeded) -> bool:
