@@ -21,6 +21,7 @@ from langchain_budget.adapters.calls import CALLS
 from langchain_budget.adapters.heralds import HERALD, MARK, Mark, announced
 from langchain_budget.adapters.paid import PaidCall, Purse, cut_short
 from langchain_budget.adapters.payers import payer_of
+from langchain_budget.adapters.retries import warn_of_retries
 from langchain_budget.adapters.uncached import Uncached, was_cut
 from langchain_budget.arguments import patience
 from langchain_budget.stores._drive import Talk
@@ -205,7 +206,8 @@ def budgeted(
     not longer than it was counted. Each end of a call is seen: an answer, an error, a
     stream that nobody reads on, a task that is cancelled. An answer out of a cache
     costs nothing. A `BudgetCallbackHandler`, a scope or a middleware of the same pool
-    may see the same call: it is held for once.
+    may see the same call: it is held for once. A client that retries by itself is
+    warned of: its attempts look like one call.
 
     Args:
         model: A chat model, or one with `bind`, `with_retry` or `with_fallbacks`
@@ -217,6 +219,10 @@ def budgeted(
 
     Returns:
         A model of the same class, with the same tools, profile and settings.
+
+    Warns:
+        HiddenRetriesWarning: The client retries by itself: pass `max_retries=0` and
+            put `with_retry` around the result, where each attempt is held for.
 
     Raises:
         TypeError: It cannot be wrapped so that its calls are enforced.
@@ -231,15 +237,19 @@ def budgeted(
     15 tokens held: 0 tokens
     """
     purse = Purse(payer_of(pool, account), patience(wait_seconds))
-    return cast("_Model", _wrapped(model, purse))
+    paying: list[BaseChatModel] = []
+    wrapped = _wrapped(model, purse, paying)
+    warn_of_retries(paying, stacklevel=2)
+    return cast("_Model", wrapped)
 
 
-def _wrapped(model: Any, purse: Purse) -> Any:
+def _wrapped(model: Any, purse: Purse, paying: list[BaseChatModel]) -> Any:
+    """The same with the models in it wrapped, which are added to *paying*."""
     if isinstance(model, RunnableRetry | RunnableBinding):
-        return model.model_copy(update={"bound": _wrapped(model.bound, purse)})
+        return model.model_copy(update={"bound": _wrapped(model.bound, purse, paying)})
     if isinstance(model, RunnableWithFallbacks):
-        each = [_wrapped(fallback, purse) for fallback in model.fallbacks]
-        inner = _wrapped(model.runnable, purse)
+        each = [_wrapped(fallback, purse, paying) for fallback in model.fallbacks]
+        inner = _wrapped(model.runnable, purse, paying)
         return model.model_copy(update={"runnable": inner, "fallbacks": each})
     if not isinstance(model, BaseChatModel):
         msg = (
@@ -251,7 +261,8 @@ def _wrapped(model: Any, purse: Purse) -> Any:
     if isinstance(model, BudgetedModel):
         msg = "this model is budgeted already: wrap the model that it was made of"
         raise TypeError(msg)
-    return _paying(model, purse)
+    paying.append(_paying(model, purse))
+    return paying[-1]
 
 
 def _paying(model: BaseChatModel, purse: Purse) -> BaseChatModel:
