@@ -9,6 +9,7 @@ imply. This file runs last, so that it knows what has become of those tests.
 
 import ast
 import csv
+import re
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -79,6 +80,23 @@ def is_there(name: str) -> bool:
 
 def inner(module: Any, name: str) -> ModuleType:
     return import_module(f"{module.__name__}.{name}")
+
+
+def test_every_name_is_in_the_page_for_users() -> None:
+    page = (ROOT / "docs" / "capabilities.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"\w+", page))
+
+    names = {name for row in rows() for name in several(row["api"])}
+
+    assert [each for each in names if each.rpartition(".")[2] not in words] == []
+
+
+def test_every_page_that_is_linked_is_there() -> None:
+    page = ROOT / "docs" / "capabilities.md"
+
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+
+    assert [each for each in links if not (page.parent / each).exists()] == []
 
 
 def test_every_test_is_there() -> None:

@@ -1,6 +1,7 @@
 """The budget manager: usage by agent, a report of one moment, what drives the cost."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from itertools import pairwise
 from threading import Barrier
 from typing import Any
@@ -12,6 +13,7 @@ from langchain_budget import (
     BudgetCallbackHandler,
     BudgetExceeded,
     BudgetPool,
+    MemoryStore,
     Price,
     PriceTable,
     calls,
@@ -20,10 +22,11 @@ from langchain_budget import (
 )
 from langchain_budget.core.policies.planning import daily, plan
 from langchain_budget.pricing.usage import Usage
-from langchain_budget.testing import FakeChatModel
+from langchain_budget.testing import FakeChatModel, StillClock
 from tests.adapters.graphs import WAYS, Log, asks, run
 from tests.invariants import assert_quiet
 
+DAY = 24 * 3600
 SMALL = Price.per_million(input="1.50", output=2)
 """0.0015 dollars for 1000 tokens in, 0.002 for 1000 out (budget manager)."""
 
@@ -125,6 +128,23 @@ def test_a_report_is_of_one_moment_while_32_threads_spend(store_url: str) -> Non
     assert sums == [1_000] * 32
     assert pool.balance("tokens").spent == tokens(sum(range(32)))
     assert_quiet(pool.ledger.store)
+
+
+def test_a_day_and_a_month_have_limits_for_everybody() -> None:
+    clock = StillClock(datetime(2026, 5, 1, 12, tzinfo=UTC).timestamp())
+    limits = usd(3).per("day"), usd(5).per("month")
+    pool = BudgetPool("desk", *limits, store=MemoryStore(clock))
+    pool.reserve(usd(3)).settle()
+    with pytest.raises(BudgetExceeded, match="per day"):
+        pool.reserve(usd(1))
+
+    clock.advance(DAY)
+    pool.reserve(usd(2)).settle()
+    with pytest.raises(BudgetExceeded, match="per month"):
+        pool.reserve(usd(1))
+    clock.advance(30 * DAY)
+
+    assert pool.can_afford(usd(3))
 
 
 async def test_calls_that_fail_are_no_requests() -> None:
