@@ -16,6 +16,7 @@ from langchain_budget.adapters.charges import Tariff
 from langchain_budget.adapters.clamp import fitted
 from langchain_budget.adapters.context import offers_now
 from langchain_budget.adapters.exits import may_have_cost, vetoed_run
+from langchain_budget.adapters.growing import give_back, grow
 from langchain_budget.adapters.requests import Estimator, Request
 from langchain_budget.adapters.runs import Runs
 from langchain_budget.adapters.underway import Call, UnderWay
@@ -123,6 +124,7 @@ class Calls:
             call.seen += tokens
             call.usage = usage or call.usage
             self.keep(call)
+            grow(call)
 
     def keep(self, call: Call) -> None:
         """The hold of a call that streams for long does not expire."""
@@ -193,6 +195,7 @@ class Calls:
         call.closed = True
         if call.hold is not None:
             call.ledger.run(call.ledger.close(Closing(call.hold, charge)))
+        give_back(call)
 
     def _lost(self, key: int, lifeline: object) -> None:
         """
@@ -204,13 +207,14 @@ class Calls:
             if call.hold and not call.closed:
                 charge = None if call.silent_end_is_veto else unended(call)
                 call.ledger.late.append(Closing(call.hold, charge))
+                call.ledger.late.extend(Closing(more, None) for more in call.more)
 
 
 def charge_of(call: Call, result: LLMResult, estimator: Estimator) -> Charge:
     """What a call is charged that has ended well."""
     ledger, request = call.ledger, call.request
     tariff = charges.tariff_of(ledger.prices, request.model, model_of_result(result))
-    usage = usage_of_result(result) or call.usage
+    usage = usage_of_result(result, for_an_hour=request.for_an_hour) or call.usage
     generation = _first(result)
     if is_cache_hit(getattr(generation, "message", None)):
         return charges.from_cache(usage, tariff, call.labels)

@@ -34,6 +34,8 @@ class Call:
     """Output tokens that were streamed so far."""
     usage: Usage | None = None
     """What the stream itself reported so far."""
+    more: list[Hold] = field(default_factory=list)
+    """What was held in addition, since more was streamed than was expected."""
     keep_at: float = 0.0
     """When the store is to be told that the call is still running."""
     closed: bool = False

@@ -1,0 +1,45 @@
+"""A streamed answer that becomes longer than was held for: hold more, or cut it off."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from langchain_budget.adapters.charges import amounts_of
+from langchain_budget.adapters.underway import Call
+from langchain_budget.core.amounts import OUTPUT_TOKENS, TOKENS, USD
+from langchain_budget.core.rules import Order
+from langchain_budget.ledger import Closing
+from langchain_budget.pricing.usage import Usage
+
+STEP: Final = 256
+"""Output tokens that are held in addition, at the least."""
+
+_UNITS: Final = (USD, TOKENS, OUTPUT_TOKENS)
+
+
+def grow(call: Call) -> None:
+    """
+    Hold more for a stream that is longer than expected.
+
+    Only where nobody capped the answer: a cap was held for in full, and the provider
+    keeps to it.
+
+    Raises:
+        BudgetExceeded: There is not enough; raised out of the stream, it ends it.
+    """
+    size = call.request
+    step = max(STEP, size.output_tokens)
+    room = size.output_tokens + len(call.more) * step
+    if call.hold is None or call.closed or size.capped or call.seen <= room:
+        return
+    price = call.ledger.prices.price_of(size.model)
+    wanted = amounts_of(Usage(input=0, output=step), price)
+    amounts = {unit: wanted[unit] for unit in _UNITS if unit in wanted}
+    order = Order(amounts, labels=call.labels)
+    call.more.append(call.ledger.run(call.ledger.reserve(call.hold.account, order)))
+
+
+def give_back(call: Call) -> None:
+    """What was held in addition; what was used is charged with the call itself."""
+    while call.more:
+        call.ledger.run(call.ledger.close(Closing(call.more.pop(), None)))
