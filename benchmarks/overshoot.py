@@ -1,17 +1,28 @@
 """
 Fan-out with money for a tenth of the calls: how much more is admitted or spent.
 
-Admitted calls wait until all the others were refused, so all overlap. Every call
-costs just what is held for it; the limit is a whole number of calls.
+First under a handler: admitted calls wait until all the others were refused, so all
+overlap; every call costs just what is held for it, and the limit is a whole number of
+calls. Then with the wrapped model on each store: answers are of any length, and the
+limit is in tokens; what was spent beyond it, by the model's own count, is the excess.
 """
 
 from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from langchain_budget import BudgetCallbackHandler, BudgetExceeded, BudgetPool, calls
+from benchmarks.stores import servers
+from langchain_budget import (
+    BudgetCallbackHandler,
+    BudgetExceeded,
+    BudgetPool,
+    budgeted,
+    calls,
+    tokens,
+)
 from langchain_budget.events import Event, Refused
 from langchain_budget.testing import FakeChatModel, Gate
 
@@ -31,6 +42,64 @@ class Row(NamedTuple):
 
 
 def table() -> str:
+    """Both tables."""
+    return f"{_admissions()}\n\nwrapped model, tokens\n{_excesses()}"
+
+
+class Excess(NamedTuple):
+    """One fan-out of calls of a wrapped model."""
+
+    store: str
+    way: str
+    fan_out: int
+    answered: int
+    limit: int
+    spent: int
+    excess: int
+    held: int
+
+
+def _excesses() -> str:
+    with servers() as settings:
+        urls = {"memory": None} | {each.name: each.url for each in settings}
+        rows = [
+            _excess(name, url, way, fan_out)
+            for name, url in urls.items()
+            for fan_out in FAN_OUTS
+            for way in ("threads", "tasks")
+        ]
+    heads = Excess._fields
+    return "\n".join("".join(f"{cell:>12}" for cell in row) for row in [heads, *rows])
+
+
+def _excess(name: str, url: str | None, way: str, fan_out: int) -> Excess:
+    limit = max(200, fan_out * 12)
+    pool = BudgetPool(f"{way}-{fan_out}", tokens(limit), store=url)
+    usage = [(5, length) for length in (3, 60, 1, 25, 90)]
+    counted = FakeChatModel(replies=["word " * 90], usage=usage)
+    model = budgeted(counted, pool)
+    if way == "threads":
+        with ThreadPoolExecutor(min(fan_out, 64)) as threads:
+            list(threads.map(lambda _: _tried(model), range(fan_out)))
+    else:
+        asyncio.run(_all_at_once(model, fan_out))
+    total, balance = counted.total, pool.balance("tokens")
+    spent = total.input_tokens + total.output_tokens
+    excess, held = max(0, spent - limit), balance.held.value
+    return Excess(name, way, fan_out, total.calls, limit, spent, excess, held)
+
+
+def _tried(model: FakeChatModel) -> None:
+    with suppress(BudgetExceeded):
+        model.invoke("Hi")
+
+
+async def _all_at_once(model: FakeChatModel, fan_out: int) -> None:
+    calls = [model.ainvoke("Hi") for _ in range(fan_out)]
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
+def _admissions() -> str:
     """All fan-outs, threads and tasks."""
     rows = [
         row
