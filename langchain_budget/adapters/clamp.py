@@ -19,7 +19,11 @@ from langchain_budget.stores._drive import Talk
 from langchain_budget.views import left_of
 
 SMALLEST_ANSWER: Final = 64
-"""Output tokens below which an answer is not worth its input: refuse instead."""
+"""
+Output tokens below which an answer is not worth its input: refuse instead.
+
+They come on top of what is set aside for thinking.
+"""
 
 UNCAPPED_ANSWER: Final = 8_192
 """Output tokens that a model may answer of which no maximum is known."""
@@ -28,11 +32,17 @@ _UNITS: Final = (USD, TOKENS, OUTPUT_TOKENS)
 """What an answer uses more of, the longer it is."""
 
 _NAMES: Final = {
-    "google_genai": "max_output_tokens",
-    "google_vertexai": "max_output_tokens",
-    "ollama": "num_predict",
+    "google_genai": ("max_output_tokens",),
+    "google_vertexai": ("max_output_tokens",),
+    "ollama": ("num_predict",),
+    "openai": ("max_tokens", "max_completion_tokens"),
 }
-"""Providers whose clients call the cap something else than `max_tokens`."""
+"""
+Providers whose clients call the cap something else than just `max_tokens`.
+
+OpenAI's sends one of the two under the right name, and the user's own cap may have
+either: whichever is not ours might win.
+"""
 
 
 class Clamp(NamedTuple):
@@ -45,8 +55,8 @@ class Clamp(NamedTuple):
         """Model settings that cap each answer; none when it needs no capping."""
         if not self.told:
             return {}
-        name = _NAMES.get(request.model.provider, "max_tokens")
-        return {name: self.output_tokens // request.answers}
+        names = _NAMES.get(request.model.provider, ("max_tokens",))
+        return dict.fromkeys(names, self.output_tokens // request.answers)
 
 
 class Capped(NamedTuple):
@@ -108,7 +118,7 @@ def fitted(
     if _fits(request, price, left, request.output_tokens):
         return request
     longest = _longest(request, price, left, request.output_tokens)
-    if longest < SMALLEST_ANSWER * request.answers:
+    if longest < _smallest(request):
         return request
     return request._replace(output_tokens=longest)
 
@@ -122,11 +132,15 @@ def clamp_of(request: Request, price: Price | None, left: Mapping[str, int]) -> 
     """
     most = request.worst_output
     if not request.capped:
-        most = max(most, UNCAPPED_ANSWER * request.answers)
+        most = max(most, UNCAPPED_ANSWER * request.answers, _smallest(request))
     if _fits(request, price, left, most):
         return Clamp(most, told=bool(left) and not request.capped)
     longest = _longest(request, price, left, most)
-    return Clamp(max(longest, min(SMALLEST_ANSWER * request.answers, most)), told=True)
+    return Clamp(max(longest, min(_smallest(request), most)), told=True)
+
+
+def _smallest(request: Request) -> int:
+    return (request.thinking + SMALLEST_ANSWER) * request.answers
 
 
 def _longest(

@@ -18,6 +18,9 @@ NEVER_SENT: Final = frozenset(
 )
 """Transport errors from before a request left; told by name, clients differ."""
 
+TRANSPORT: Final = "TransportError"
+"""What httpx calls its own; Anthropic's client lets it through in a stream."""
+
 _STARTS: Final = frozenset({"on_chat_model_start", "on_llm_start"})
 
 
@@ -31,7 +34,8 @@ def may_have_cost(error: BaseException) -> bool:
     """
     if isinstance(error, GeneratorExit | asyncio.CancelledError | KeyboardInterrupt):
         return True
-    if isinstance(error, ModelConnectionError | ModelTimeoutError | TimeoutError):
+    lost = isinstance(error, ModelConnectionError | ModelTimeoutError | TimeoutError)
+    if lost or any(each.__name__ == TRANSPORT for each in type(error).__mro__):
         return not any(type(each).__name__ in NEVER_SENT for each in causes(error))
     return False
 

@@ -206,8 +206,7 @@ def budgeted(
     not longer than it was counted. Each end of a call is seen: an answer, an error, a
     stream that nobody reads on, a task that is cancelled. An answer out of a cache
     costs nothing. A `BudgetCallbackHandler`, a scope or a middleware of the same pool
-    may see the same call: it is held for once. A client that retries by itself is
-    warned of: its attempts look like one call.
+    may see the same call: it is held for once.
 
     Args:
         model: A chat model, or one with `bind`, `with_retry` or `with_fallbacks`
@@ -237,19 +236,16 @@ def budgeted(
     15 tokens held: 0 tokens
     """
     purse = Purse(payer_of(pool, account), patience(wait_seconds))
-    paying: list[BaseChatModel] = []
-    wrapped = _wrapped(model, purse, paying)
-    warn_of_retries(paying, stacklevel=2)
-    return cast("_Model", wrapped)
+    warn_of_retries(model, stacklevel=2)
+    return cast("_Model", _wrapped(model, purse))
 
 
-def _wrapped(model: Any, purse: Purse, paying: list[BaseChatModel]) -> Any:
-    """The same with the models in it wrapped, which are added to *paying*."""
+def _wrapped(model: Any, purse: Purse) -> Any:
     if isinstance(model, RunnableRetry | RunnableBinding):
-        return model.model_copy(update={"bound": _wrapped(model.bound, purse, paying)})
+        return model.model_copy(update={"bound": _wrapped(model.bound, purse)})
     if isinstance(model, RunnableWithFallbacks):
-        each = [_wrapped(fallback, purse, paying) for fallback in model.fallbacks]
-        inner = _wrapped(model.runnable, purse, paying)
+        each = [_wrapped(fallback, purse) for fallback in model.fallbacks]
+        inner = _wrapped(model.runnable, purse)
         return model.model_copy(update={"runnable": inner, "fallbacks": each})
     if not isinstance(model, BaseChatModel):
         msg = (
@@ -261,8 +257,7 @@ def _wrapped(model: Any, purse: Purse, paying: list[BaseChatModel]) -> Any:
     if isinstance(model, BudgetedModel):
         msg = "this model is budgeted already: wrap the model that it was made of"
         raise TypeError(msg)
-    paying.append(_paying(model, purse))
-    return paying[-1]
+    return _paying(model, purse)
 
 
 def _paying(model: BaseChatModel, purse: Purse) -> BaseChatModel:

@@ -97,7 +97,7 @@ class PaidCall:
         self._pieces += bool(tokens)
         if isinstance(message, AIMessageChunk) and message.usage_metadata:
             self._usage = add_usage(self._usage, message.usage_metadata)
-        self._metadata |= message.response_metadata
+        self._metadata |= (chunk.generation_info or {}) | message.response_metadata
         CALLS.keep(call)
         return self._pieces > self._most
 

@@ -40,6 +40,10 @@ class Request(NamedTuple):
     """Whether nothing at all is known of the size of the answer."""
     margin: int = 0
     """The part of the input that was not counted, but learned from answers."""
+    thinking: int = 0
+    """Of each answer, what is set aside for thinking: its cap has to be above."""
+    for_an_hour: bool = False
+    """Whether it asks Anthropic to cache something for an hour."""
 
 
 class Estimator:
@@ -70,7 +74,7 @@ class Estimator:
         learned = self._sizes.get(model)
         answers = _answers_asked(params)
         margin = self._margins.get(model, 0)
-        most = profile_cap(model) if cap is None else cap
+        most = _cap_asked(metadata, params) or profile_cap(model)
         expected = cap if cap is not None else learned or self._expected
         counted = self._counter.count(
             messages,
@@ -87,6 +91,8 @@ class Estimator:
             answers,
             cap is None and learned is None,
             margin,
+            _thinking(params),
+            model.provider == "anthropic" and _for_an_hour(messages, params),
         )
 
     def learn(self, request: Request, usage: Usage) -> None:
@@ -116,6 +122,22 @@ class Estimator:
         return self._counter.count([text], None, model) if text else 0
 
 
+def _thinking(params: Mapping[str, Any]) -> int:
+    """The budget for thinking that Anthropic is given: less than `max_tokens`."""
+    told = params.get("thinking") or (params.get("model_kwargs") or {}).get("thinking")
+    budget = told.get("budget_tokens") if isinstance(told, Mapping) else None
+    return budget if type(budget) is int and budget > 0 else 0
+
+
+def _for_an_hour(messages: Messages, params: Mapping[str, Any]) -> bool:
+    """Whether a block, a tool or the call itself says so."""
+    contents = (getattr(message, "content", None) for message in messages)
+    blocks = (block for each in contents if isinstance(each, list) for block in each)
+    marked = (each for each in (params, *(params.get("tools") or ()), *blocks))
+    told = (each.get("cache_control") for each in marked if isinstance(each, Mapping))
+    return any(isinstance(each, Mapping) and each.get("ttl") == "1h" for each in told)
+
+
 def _answers_asked(params: Mapping[str, Any]) -> int:
     """How many answers a request asks for; what makes no sense counts as one."""
     asked = params.get("n")
@@ -134,12 +156,17 @@ def output_cap(
     """
     The user's own cap on output tokens, `None` when there is none.
 
-    A cap that equals the model's own maximum counts as none: some clients always
+    A cap at the model's own maximum or above counts as none: some clients always
     send it, and holding it would refuse the first call of a small budget.
     """
+    cap = _cap_asked(metadata, params)
+    most = profile_cap(model)
+    return None if cap is not None and most is not None and cap >= most else cap
+
+
+def _cap_asked(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> int | None:
     caps = [params.get(name) for name in _CAPS] + [metadata.get("ls_max_tokens")]
-    cap = next((cap for cap in caps if type(cap) is int and cap > 0), None)
-    return None if cap is not None and cap == profile_cap(model) else cap
+    return next((cap for cap in caps if type(cap) is int and cap > 0), None)
 
 
 def profile_cap(model: ModelRef) -> int | None:

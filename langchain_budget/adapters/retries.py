@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
+
+from langchain_core.runnables import RunnableWithFallbacks
+from langchain_core.runnables.base import RunnableBindingBase
 
 
 class HiddenRetriesWarning(UserWarning):
@@ -24,9 +28,9 @@ def hidden_retries(model: object) -> int:
     return max((each for each in told if each is not None), default=0)
 
 
-def warn_of_retries(models: list[Any], stacklevel: int) -> None:
-    """Once for all of *models*: what is held is what one attempt can cost."""
-    told = {type(each).__name__: hidden_retries(each) for each in models}
+def warn_of_retries(model: object, stacklevel: int) -> None:
+    """Once for all the models in *model*: what is held is what one attempt can cost."""
+    told = {type(each).__name__: hidden_retries(each) for each in _inside(model)}
     found = [f"{name} (max_retries={n})" for name, n in told.items() if n]
     if found:
         warnings.warn(
@@ -36,6 +40,16 @@ def warn_of_retries(models: list[Any], stacklevel: int) -> None:
             HiddenRetriesWarning,
             stacklevel=stacklevel + 1,
         )
+
+
+def _inside(model: object) -> Iterator[object]:
+    if isinstance(model, RunnableBindingBase):
+        yield from _inside(model.bound)
+    elif isinstance(model, RunnableWithFallbacks):
+        for each in (model.runnable, *model.fallbacks):
+            yield from _inside(each)
+    else:
+        yield model
 
 
 def _retries(client: object) -> int | None:

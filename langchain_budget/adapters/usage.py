@@ -22,7 +22,9 @@ MOST_TOKENS: Final = 10**12
 """More than this in one call is no count: no context is a millionth of it."""
 
 
-def usage_of(answer: BaseMessage | Generation) -> Usage | None:
+def usage_of(
+    answer: BaseMessage | Generation, *, for_an_hour: bool = False
+) -> Usage | None:
     """
     Tell what a message reports in its `usage_metadata`; `None` if that is unknown.
 
@@ -32,19 +34,22 @@ def usage_of(answer: BaseMessage | Generation) -> Usage | None:
     audio that was also cached the cached part is booked as audio. A detail that is
     negative or no number counts as none. A total that is, or a usage of no tokens at
     all, is no usage: no call is without input.
+
+    Anthropic's streams do not tell how long something is cached for: *for_an_hour*,
+    which costs more, if the request asked for that anywhere.
     """
     metadata = _metadata(answer)
-    return _usage(metadata) if metadata else None
+    return _usage(_dated(metadata, for_an_hour)) if metadata else None
 
 
-def usage_of_result(result: LLMResult) -> Usage | None:
+def usage_of_result(result: LLMResult, *, for_an_hour: bool = False) -> Usage | None:
     """
     Tell what a whole result used: of its first answer, else of its `llm_output`.
 
     With several answers to one request, each reports the usage of all.
     """
     first = _first(result)
-    usage = usage_of(first) if first is not None else None
+    usage = usage_of(first, for_an_hour=for_an_hour) if first is not None else None
     return usage or _usage_of_output(result.llm_output or {})
 
 
@@ -61,6 +66,16 @@ def is_cache_hit(answer: object) -> bool:
     return _metadata(answer).get("total_cost") == 0
 
 
+def _dated(metadata: Raw, for_an_hour: bool) -> Raw:  # noqa: FBT001  # its one question
+    """Book what was cached for a time that is not told under the time asked for."""
+    details = _mapping(metadata.get("input_token_details"))
+    if not for_an_hour or _HOUR in details:
+        return metadata
+    hour = {_HOUR: details.get("cache_creation"), "cache_creation": 0}
+    return {**metadata, "input_token_details": {**details, **hour}}
+
+
+_HOUR: Final = "ephemeral_1h_input_tokens"
 _MODEL_KEYS = ("model_name", "model")
 
 
@@ -151,7 +166,7 @@ def _with_details(told: Raw) -> Usage | None:
 
 def _input(total: int, details: Counter[str]) -> Usage:
     # LangChain sets "cache_creation" to zero where the two others are known.
-    hour = details["ephemeral_1h_input_tokens"]
+    hour = details[_HOUR]
     write = details["ephemeral_5m_input_tokens"] + details["cache_creation"]
     read, audio = details["cache_read"], details["audio"]
     total = max(total, hour + write + read, hour + write + audio)

@@ -5,18 +5,34 @@ Standard library only. No text is kept, nor any key.
 
 import json
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from threading import Condition
 from typing import Any, NamedTuple
 
-from langchain_budget.testing._script import Answer, Body, Draw, Fault, Rule, answer
+from langchain_budget.testing._script import (
+    CAPS,
+    Answer,
+    Body,
+    Draw,
+    Fault,
+    Rule,
+    answer,
+)
 
+TIERS = ("flex", "priority")
 PATIENCE = 10.0  # seconds that the log waits for requests in progress
 
 
 class Served(NamedTuple):
-    """What the server did for one request. One refused with an error costs nothing."""
+    """
+    What the server did for one request. One refused with an error costs nothing.
+
+    What was read from a cache, or written to one, is in `prompt_tokens` too, and
+    reasoning in `completion_tokens`. `tier` is "flex" or "priority" where that was
+    served, `cap` the name of the parameter that had `max_tokens`.
+    """
 
     n: int
     agent: str
@@ -28,6 +44,11 @@ class Served(NamedTuple):
     stream: bool
     answered: bool
     status: int
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    tier: str = ""
+    cap: str = ""
+    max_tokens: int | None = None
 
     @property
     def billed(self) -> bool:
@@ -45,6 +66,9 @@ class Order:
     with_usage: bool
     fault: Fault
     answer: Answer
+    tier: str = ""
+    cap: str = ""
+    max_tokens: int | None = None
 
     def served(self, sent: int | None, *, answered: bool) -> Served:
         billed = not self.fault.refuses
@@ -59,7 +83,18 @@ class Order:
             self.stream,
             answered,
             self.fault.status,
+            self.answer.written if billed else 0,
+            self.answer.written_1h if billed else 0,
+            self.tier,
+            self.cap,
+            self.max_tokens,
         )
+
+    def usage(self, counted: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What is reported of what was counted, if anything is."""
+        if not self.with_usage:
+            return None
+        return counted if self.fault.usage is None else self.fault.usage
 
 
 class Desk:
@@ -79,10 +114,13 @@ class Desk:
         self._log: list[Served] = []
 
     def take(self, body: Body, agent: str, fault_header: str | None) -> Order:
+        """Take a request, in the words of chat completions."""
         with self._changed:
             self._arrived += 1
             at, rule = self._rule(body)
             fault = self._fault(at, rule, fault_header)
+            tier = body.get("service_tier") or ""
+            cap = next((name for name in CAPS if body.get(name)), "")
             return Order(
                 self._arrived,
                 agent,
@@ -91,6 +129,9 @@ class Desk:
                 _wants_usage(body) and not fault.no_usage,
                 fault,
                 answer(body, rule, self._draw(body, fault)),
+                tier if tier in TIERS else "",
+                cap,
+                body.get(cap),
             )
 
     def close(self, served: Served) -> None:

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Self
 
 Body = Mapping[str, Any]
+CAPS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 WORDS = ("the", "sun", "and", "one", "cup", "of", "good", "tea")
 PIECE = re.compile(
     r"[A-Z]*[a-z]+|[A-Z]+|[\u2e80-\uffff]+|[^\W\d_]+|\d{1,3}|[^\w\s]+|_+|\n+"
@@ -18,13 +19,23 @@ PIECE = re.compile(
 
 
 class Fault(NamedTuple):
-    """What goes wrong with an answer."""
+    """
+    What goes wrong with an answer.
+
+    *status*: an error is answered, and nothing is billed. *lose_reply*: the line is
+    cut before the answer. *cut_after*: a stream is cut after so many pieces;
+    *with_error* says so in the stream first. *no_usage*: none is reported. *model*:
+    another one says that it answered. *usage* is reported as it stands, whatever was
+    used.
+    """
 
     status: int = HTTPStatus.OK.value
     lose_reply: bool = False
     cut_after: int | None = None
     no_usage: bool = False
     model: str = ""
+    with_error: bool = False
+    usage: Mapping[str, Any] | None = None
 
     @property
     def refuses(self) -> bool:
@@ -95,25 +106,21 @@ class Answer(NamedTuple):
     prompt: int
     cached: int
     reasoning: int
+    written: int = 0
+    written_1h: int = 0
 
     def completion(self, sent: int | None = None) -> int:
         return self.reasoning + sum(part.tokens for part in self.parts[:sent])
 
-    def usage(self) -> dict[str, Any]:
-        return {
-            "prompt_tokens": self.prompt,
-            "completion_tokens": self.completion(),
-            "total_tokens": self.prompt + self.completion(),
-            "prompt_tokens_details": {"cached_tokens": self.cached},
-            "completion_tokens_details": {"reasoning_tokens": self.reasoning},
-        }
+    @property
+    def text(self) -> str:
+        return "".join(part.delta.get("content", "") for part in self.parts)
 
-    def message(self) -> dict[str, Any]:
-        said = [part.delta.get("content", "") for part in self.parts]
-        calls = [
+    @property
+    def calls(self) -> list[Any]:
+        return [
             call for part in self.parts for call in part.delta.get("tool_calls", ())
         ]
-        return {"content": "".join(said) or None, "tool_calls": calls or None}
 
 
 def count_tokens(text: str) -> int:
@@ -134,18 +141,28 @@ def prompt_tokens(body: Body) -> int:
 
 def answer(body: Body, rule: Rule, draw: Draw) -> Answer:
     """Follow the rule; the seed decides what the rule leaves open."""
-    limit = body.get("max_completion_tokens") or body.get("max_tokens") or 64
+    limit = next((body[cap] for cap in CAPS if body.get(cap)), 64)
     counted = prompt_tokens(body)
     prompt = max(1, counted * draw("jitter", 90, 110) // 100)
     cached = prompt * draw("share", 10, 80) // 100 if draw("cached", 0, 1) else 0
+    short, hour = _written(prompt - cached, body.get("cache_ttls") or (), draw)
     every = _parts(rule, draw, limit)
     parts = list(_within(limit, every))
     left = limit - sum(part.tokens for part in parts)
-    reasoning = min(left, draw("reasoning", 4, 40)) if draw("thinks", 0, 2) == 0 else 0
+    thinks = draw("thinks", 0, 2) == 0 and body.get("reasoning_effort") != "none"
+    reasoning = min(left, draw("reasoning", 4, 40)) if thinks else 0
     finish = "tool_calls" if rule.calls else "stop"
     if len(parts) < len(every):
         finish = "length"
-    return Answer(draw.key[:12], parts, finish, prompt, cached, reasoning)
+    name = draw.key[:12]
+    return Answer(name, parts, finish, prompt, cached, reasoning, short, hour)
+
+
+def _written(fresh: int, ttls: Sequence[str], draw: Draw) -> tuple[int, int]:
+    """Of the input that no cache had, what is written to one: for short, for long."""
+    written = fresh * draw("written", 20, 80) // 100 if ttls else 0
+    hour = written * draw("hour", 20, 80) // 100 if "1h" in ttls else 0
+    return (written - hour, hour) if "5m" in ttls else (0, written)
 
 
 def _parts(rule: Rule, draw: Draw, limit: int) -> list[Part]:

@@ -1,4 +1,4 @@
-"""A scripted server that speaks OpenAI's chat completions, as a process of its own.
+"""A scripted server that speaks OpenAI's and Anthropic's protocols, in its own process.
 
 Standard library only. Its argument, JSON, sets it up; its port is the first line on
 standard output, and it ends when its standard input does.
@@ -9,20 +9,33 @@ import os
 import select
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from threading import Event as Happening
+from threading import Thread
 from typing import Any
 
+from langchain_budget.testing._anthropic import ANTHROPIC
+from langchain_budget.testing._chat import CHAT
 from langchain_budget.testing._desk import Desk, Order
-from langchain_budget.testing._script import Rule
+from langchain_budget.testing._dialect import Dialect, Event
+from langchain_budget.testing._responses import RESPONSES
+from langchain_budget.testing._script import Body, Rule
+
+DIALECTS = {
+    "/v1/chat/completions": CHAT,
+    "/v1/messages": ANTHROPIC,
+    "/v1/responses": RESPONSES,
+}
+CONTROLS = ("/_hold", "/_release", "/_fail", "/_wait_held")
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: "Server"
+    dialect = CHAT
 
     def handle(self) -> None:
         with suppress(OSError):  # a client may always hang up
@@ -41,17 +54,23 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         desk = self.server.desk
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        match self.path:
-            case "/v1/chat/completions" if body.get("messages"):
-                headers = self.headers
-                agent = headers.get("x-agent") or body.get("user") or ""
-                self._complete(desk.take(body, agent, headers.get("x-fault")))
-            case "/_hold" | "/_release" | "/_fail" | "/_wait_held":
-                self._reply(getattr(desk, self.path.removeprefix("/_"))(**body))
-            case "/v1/chat/completions":
-                self._error(400)
-            case _:
-                self._error(404)
+        path = self.path.partition("?")[0]
+        if path in DIALECTS:
+            self._answer(DIALECTS[path], body)
+        elif path in CONTROLS:
+            self._reply(getattr(desk, path.removeprefix("/_"))(**body))
+        else:
+            self._error(404)
+
+    def _answer(self, dialect: Dialect, body: Body) -> None:
+        self.dialect = dialect
+        asked = dialect.chat(body)
+        if asked is None:
+            self._error(400)
+            return
+        headers = self.headers
+        agent = headers.get("x-agent") or asked.get("user") or ""
+        self._complete(self.server.desk.take(asked, agent, headers.get("x-fault")))
 
     def log_message(self, *_: object) -> None:
         pass
@@ -71,12 +90,8 @@ class Handler(BaseHTTPRequestHandler):
     def _whole(self, order: Order) -> None:
         if order.fault.refuses:
             self._error(order.fault.status)
-            return
-        said = order.answer
-        message = {"role": "assistant", **said.message()}
-        choice = {"index": 0, "message": message, "finish_reason": said.finish}
-        usage = {"usage": said.usage()} if order.with_usage else {}
-        self._reply({**_head(order, ""), "choices": [choice], **usage})
+        else:
+            self._reply(self.dialect.whole(order))
 
     def _stream(self, order: Order) -> None:
         sent = self._send_parts(order)
@@ -84,15 +99,21 @@ class Handler(BaseHTTPRequestHandler):
         self.server.desk.close(order.served(sent, answered=whole))
         self.close_connection = not whole
         if whole:
-            self._end_stream(order)
+            self._send(self.dialect.ending(order))
+            if self.dialect.done:
+                self._write(self.dialect.done)
+            self._write(b"")
+        elif order.fault.with_error:
+            self._send([self.dialect.error(500)])
 
     def _send_parts(self, order: Order) -> int:
         """Send them until the client is gone or the line is cut; how many went out."""
         self._start_stream()
-        for sent, part in enumerate(order.answer.parts):
+        self._send(self.dialect.opening(order))
+        for sent in range(len(order.answer.parts)):
             if self._stopped(order, sent):
                 return sent
-            self._send_choice(order, {"role": "assistant", **part.delta}, None)
+            self._send(self.dialect.part(order, sent))
         return len(order.answer.parts)
 
     def _start_stream(self) -> None:
@@ -106,22 +127,10 @@ class Handler(BaseHTTPRequestHandler):
         self.server.desk.wait(sent)
         return sent == order.fault.cut_after or self._gone()
 
-    def _end_stream(self, order: Order) -> None:
-        self._send_choice(order, {}, order.answer.finish)
-        if order.with_usage:
-            usage = order.answer.usage()
-            self._send({**_head(order, ".chunk"), "choices": [], "usage": usage})
-        self._write(b"data: [DONE]\n\n")
-        self._write(b"")
-
-    def _send_choice(
-        self, order: Order, delta: Mapping[str, Any], finish: str | None
-    ) -> None:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        self._send({**_head(order, ".chunk"), "choices": [choice]})
-
-    def _send(self, event: Mapping[str, Any]) -> None:
-        self._write(f"data: {json.dumps(event)}\n\n".encode())
+    def _send(self, events: Iterable[Event]) -> None:
+        for event in events:
+            kind = f"event: {event['type']}\n" if "type" in event else ""
+            self._write(f"{kind}data: {json.dumps(event)}\n\n".encode())
 
     def _write(self, data: bytes) -> None:
         with suppress(OSError):  # a client that is gone is noticed by the next part
@@ -137,8 +146,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def _error(self, status: int) -> None:
-        error = {"message": f"scripted {status}", "type": "scripted", "code": None}
-        self._reply({"error": error}, status)
+        self._reply(self.dialect.error(status), status)
 
     def _gone(self) -> bool:
         readable, _, _ = select.select([self.connection], [], [], 0)
@@ -146,15 +154,6 @@ class Handler(BaseHTTPRequestHandler):
             return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
         except OSError:
             return True
-
-
-def _head(order: Order, kind: str) -> dict[str, Any]:
-    return {
-        "id": f"chatcmpl-{order.answer.name}",
-        "object": f"chat.completion{kind}",
-        "created": 0,
-        "model": order.model,
-    }
 
 
 class Server(ThreadingHTTPServer):
@@ -170,7 +169,7 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     seconds = settings.pop("max_seconds")
     server = Server(**settings)
-    ended = Event()
+    ended = Happening()
     Thread(target=server.serve_forever, daemon=True).start()
     Thread(target=_end_with_input, args=[ended], daemon=True).start()
     sys.stdout.write(f"{server.server_port}\n")
@@ -178,6 +177,6 @@ def main() -> None:
     ended.wait(seconds)
 
 
-def _end_with_input(ended: Event) -> None:
+def _end_with_input(ended: Happening) -> None:
     os.read(0, 1)  # nothing ever comes: it waits for the other end to close
     ended.set()

@@ -13,7 +13,7 @@ from langchain_budget.testing._calls import Total
 from langchain_budget.testing._desk import Served
 from langchain_budget.testing._script import Fault, Rule
 
-# The process needs three modules of this package. Standing in for their parents keeps
+# The process needs a few modules of this package. Standing in for their parents keeps
 # the rest of it, and the framework, out: it starts in a tenth of a second.
 BOOT = """
 import sys, types
@@ -26,10 +26,13 @@ main()
 
 
 class ScriptedServer:
-    """An OpenAI-compatible server with scripted answers and a log of the truth.
+    """A model server with scripted answers and a log of the truth.
 
         with ScriptedServer(seed=7) as server:
             model = ChatOpenAI(base_url=server.base_url, api_key="unused", model="m")
+
+    It speaks OpenAI's chat completions and Responses and, below `anthropic_url`,
+    Anthropic's Messages; streamed and not, with tools, and all by the same script.
 
     The first of *rules* that fits a request says how it is answered; without one, a
     short sentence is made up. Usage is drawn from *seed* and the request alone: it is
@@ -69,8 +72,13 @@ class ScriptedServer:
 
     @property
     def base_url(self) -> str:
-        """What a client needs: nothing else, and no key."""
-        return f"http://127.0.0.1:{self._port}/v1"
+        """What a client of OpenAI needs: nothing else, and no key."""
+        return f"{self.anthropic_url}/v1"
+
+    @property
+    def anthropic_url(self) -> str:
+        """What a client of Anthropic needs: it adds the version itself."""
+        return f"http://127.0.0.1:{self._port}"
 
     def log(self) -> tuple[Served, ...]:
         """What was done for each request so far, in the order in which they arrived.

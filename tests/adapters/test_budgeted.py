@@ -47,7 +47,8 @@ def fake(**options: Any) -> FakeChatModel:
 
 
 def test_it_is_of_the_same_class_with_the_same_settings(pool: BudgetPool) -> None:
-    model = ChatOpenAI(model="gpt-4o-mini", api_key="none", temperature=0.5)
+    options: Any = {"api_key": "none", "temperature": 0.5, "max_retries": 0}
+    model = ChatOpenAI(model="gpt-4o-mini", **options)
 
     paying = budgeted(model, pool)
 

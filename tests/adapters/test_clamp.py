@@ -77,19 +77,21 @@ def test_several_answers_share_what_is_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("provider", "name"),
+    ("provider", "names"),
     [
-        ("openai", "max_tokens"),
-        ("anthropic", "max_tokens"),
-        ("google_genai", "max_output_tokens"),
-        ("google_vertexai", "max_output_tokens"),
-        ("ollama", "num_predict"),
+        ("openai", ["max_tokens", "max_completion_tokens"]),
+        ("anthropic", ["max_tokens"]),
+        ("google_genai", ["max_output_tokens"]),
+        ("google_vertexai", ["max_output_tokens"]),
+        ("ollama", ["num_predict"]),
     ],
 )
-def test_the_model_is_told_in_the_words_of_its_client(provider: str, name: str) -> None:
+def test_the_model_is_told_in_the_words_of_its_client(
+    provider: str, names: list[str]
+) -> None:
     asked = request(provider=provider)
 
-    assert Clamp(70, told=True).settings(asked) == {name: 70}
+    assert Clamp(70, told=True).settings(asked) == dict.fromkeys(names, 70)
     assert Clamp(70, told=False).settings(asked) == {}
 
 

@@ -14,6 +14,9 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from langchain_budget import BudgetPool, budgeted, tokens
 from langchain_budget.testing import FakeChatModel
 
+# The suite constructs the model as it pleases, with the client's usual retries.
+pytestmark = pytest.mark.filterwarnings("ignore::langchain_budget.HiddenRetriesWarning")
+
 
 @pytest.fixture
 def benchmark() -> Any:

@@ -382,7 +382,9 @@ def test_the_server_lists_its_model():
     ("method", "path", "status"),
     [
         ("GET", "/v2", 404),
-        ("POST", "/v1/responses", 404),
+        ("POST", "/v1/embeddings", 404),
+        ("POST", "/v1/responses", 400),
+        ("POST", "/v1/messages", 400),
         ("POST", "/v1/chat/completions", 400),
     ],
 )
