@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from langchain_budget.core.accounts import Spec
+from langchain_budget.core.accounts import Row, Spec
 from langchain_budget.core.dividing import Each
 from langchain_budget.core.events import Opened
 from langchain_budget.core.postings import Kind, Posting, Receipt, Refusal
@@ -85,14 +85,21 @@ class Dividing(Upkeep):
 
     def _check_room(self, each: Each, trunk: str, account: str) -> Talk[None]:
         if self._there.get(trunk, each.most) >= each.most:
-            rows = yield Ask("below", (trunk,))
-            self._there[trunk] = sum(not row.closed for row in rows) - 1
+            self._there[trunk] = yield from self._in_use(trunk)
         if self._there[trunk] >= each.most:
             why = (
                 f"there are {each.most:,} accounts below {trunk!r} already; close "
                 f"some, or raise most= of limit_each({each.name!r}, ...)"
             )
             raise AccountClosed(Refusal(Kind.CLOSED, account, detail=why))
+
+    def _in_use(self, trunk: str) -> Talk[int]:
+        """How many accounts have spent or hold something; others take no room."""
+        rows: tuple[Row, ...] = yield Ask("below", (trunk,))
+        paths = tuple(row.path for row in rows if row.path != trunk and not row.closed)
+        balances = yield Ask("balances", (paths,))
+        used = (key for key, seen in balances.items() if seen.spent or seen.held)
+        return len({key.account for key in used})
 
 
 def joint(own: Route, beside: list[Route]) -> Route:

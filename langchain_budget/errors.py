@@ -70,7 +70,7 @@ from langchain_budget.core.faults import (
     UnknownStore,
     UnusableStore,
 )
-from langchain_budget.core.limits import show_limit
+from langchain_budget.core.limits import show_limit, window_in
 from langchain_budget.core.postings import Kind, Refusal
 
 __all__ = [
@@ -166,6 +166,17 @@ class BudgetExceeded(BudgetRefused):
     def available(self) -> Amount:
         """What could have been set aside; below zero after an overrun."""
         return self._amount(self.refusal.balance.available or 0)
+
+    @property
+    def window(self) -> str:
+        """When the limit starts anew, such as `per day`; empty if it never does."""
+        found = window_in(self.refusal.limit)
+        return found.words if found else ""
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return _remedy(self.refusal)
 
     def _amount(self, value: int) -> Amount:
         return Amount(self.refusal.unit, value)

@@ -168,7 +168,8 @@ class BudgetPool(Account):
                 last one, or for all of them joined by `+`.
             warn_at: Thresholds, as in `Account.open`.
             enforce: Whether these limits stop calls, or are only watched.
-            most: How many accounts there may be; then new values are refused.
+            most: How many accounts may be in use; then new values are refused. Each
+                process counts for itself, and looks at the books when it is full.
             missing: What a call counts as, by label, that does not carry it:
                 `{"agent": "unattributed"}`.
 

@@ -14,7 +14,7 @@ from langchain_budget.pricing.usage import Usage
 STEP: Final = 256
 """Output tokens that are held in addition, at the least."""
 
-_UNITS: Final = (USD, TOKENS, OUTPUT_TOKENS)
+_UNITS: Final = frozenset({USD, TOKENS, OUTPUT_TOKENS})
 
 
 def grow(call: Call) -> None:
@@ -34,7 +34,7 @@ def grow(call: Call) -> None:
         return
     price = call.ledger.prices.price_of(size.model)
     wanted = amounts_of(Usage(input=0, output=step), price)
-    amounts = {unit: wanted[unit] for unit in _UNITS if unit in wanted}
+    amounts = {unit: value for unit, value in wanted.items() if unit in _UNITS}
     order = Order(amounts, labels=call.labels)
     call.more.append(call.ledger.run(call.ledger.reserve(call.hold.account, order)))
 

@@ -18,13 +18,13 @@ from langchain_budget.adapters.attribution import Caller, divided_by
 from langchain_budget.adapters.context import innermost
 from langchain_budget.adapters.finder import finder_of
 from langchain_budget.adapters.steps import STEPS, Place, Reserved, graph_of
-from langchain_budget.adapters.top_ups import ask, granted
+from langchain_budget.adapters.top_ups import ask, can_be_topped_up, granted
 from langchain_budget.arguments import Amounts, amounts_of, patience
 from langchain_budget.core.accounts import STEP, join, spec_of
 from langchain_budget.core.amounts import Amount, vector
 from langchain_budget.core.postings import Refusal
 from langchain_budget.core.rules import Order
-from langchain_budget.errors import BudgetExceeded, BudgetRefused, StoreError, refused
+from langchain_budget.errors import BudgetRefused, StoreError, refused
 from langchain_budget.stores._drive import Talk
 
 _BRANCH: Final = "branch:to:"
@@ -80,7 +80,7 @@ class BudgetGuard(Runnable[Any, Command[str]]):
             try:
                 ledger.run(self._decide(ensure_config(config)))
             except BudgetRefused as refusal:
-                if not self._asks or not isinstance(refusal, BudgetExceeded):
+                if not (self._asks and can_be_topped_up(refusal)):
                     return self._turned_away(refusal)
                 ledger.run(granted(ledger, refusal, *ask(refusal)))
             else:
@@ -96,7 +96,7 @@ class BudgetGuard(Runnable[Any, Command[str]]):
             try:
                 await ledger.arun(self._decide(ensure_config(config)))
             except BudgetRefused as refusal:
-                if not self._asks or not isinstance(refusal, BudgetExceeded):
+                if not (self._asks and can_be_topped_up(refusal)):
                     return self._turned_away(refusal)
                 await ledger.arun(granted(ledger, refusal, *ask(refusal)))
             else:

@@ -12,7 +12,13 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_budget.account import Account
 from langchain_budget.adapters.extra import ModelRequest, ModelResponse
 from langchain_budget.adapters.paid import STOPPED
-from langchain_budget.adapters.top_ups import TopUp, ask, drain, is_ours
+from langchain_budget.adapters.top_ups import (
+    TopUp,
+    ask,
+    can_be_topped_up,
+    drain,
+    is_ours,
+)
 from langchain_budget.core.accounts import SEPARATOR
 from langchain_budget.core.amounts import Amount
 from langchain_budget.errors import AccountFrozen, BudgetExceeded, BudgetRefused
@@ -135,7 +141,7 @@ def marks(refusal: BudgetRefused) -> dict[str, Any]:
 
 def _interrupted(request: ModelRequest[Any], refusal: BudgetRefused) -> Steps:
     """Ask a person, as often as it takes."""
-    while isinstance(refusal, BudgetExceeded):
+    while can_be_topped_up(refusal):
         top_up, key = ask(refusal)
         yield Grant(refusal, top_up, key)
         answer = yield Anew(request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final, NamedTuple, TypedDict
+from typing import Any, Final, NamedTuple, TypedDict, TypeGuard
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
@@ -16,7 +16,12 @@ from langchain_budget.adapters.payers import metadata_of
 from langchain_budget.core.accounts import SEPARATOR
 from langchain_budget.core.amounts import USD, Amount, nanos, show
 from langchain_budget.core.postings import CounterKey
-from langchain_budget.errors import BudgetExceeded, BudgetRefused, InvalidAmount
+from langchain_budget.errors import (
+    BudgetExceeded,
+    BudgetRefused,
+    CallTooLarge,
+    InvalidAmount,
+)
 from langchain_budget.forks import new_lock
 from langchain_budget.ledger import Ledger
 from langchain_budget.stores._drive import Talk
@@ -159,10 +164,17 @@ def mender(
         if how == "drain":
             drain(refusal)
             raise refusal
+        if not can_be_topped_up(refusal):
+            raise refusal
         top_up, key = ask(refusal)
         ledger.run(granted(ledger, refusal, top_up, key))
 
     return None if how == "error" else mend
+
+
+def can_be_topped_up(refusal: BudgetRefused) -> TypeGuard[BudgetExceeded]:
+    """Whether more money would help: not where a single call is too large."""
+    return isinstance(refusal, BudgetExceeded) and not isinstance(refusal, CallTooLarge)
 
 
 def is_in_graph() -> bool:

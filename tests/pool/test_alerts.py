@@ -30,7 +30,7 @@ def test_one_jump_sets_off_all_that_it_crosses(pool):
     pool.reserve(usd("9.50")).settle()
 
     assert [each.severity for each in told] == ["info", "warning", "critical"]
-    assert told[0].used, told[0].granted == (usd("9.50").value, usd(10).value)
+    assert (told[0].used, told[0].granted) == (usd("9.50").value, usd(10).value)
 
 
 def test_once_is_once_for_all_processes_and_for_all_time(store_url, pool):

@@ -132,6 +132,21 @@ def test_their_number_is_bounded(pool):
         pool.reserve(usd("0.10"), labels={"user_id": "a"})
 
 
+def test_calls_that_were_refused_take_no_room(pool):
+    pool.limit_each("user_id", limit=usd(1), most=2)
+    pool.freeze("maintenance")
+    for user in ("a", "b", "c"):
+        with pytest.raises(AccountFrozen):
+            pool.reserve(usd("0.10"), labels={"user_id": user})
+
+    pool.thaw()
+
+    for user in ("d", "e"):
+        pool.reserve(usd("0.10"), labels={"user_id": user}).settle()
+    with pytest.raises(AccountClosed):
+        pool.reserve(usd("0.10"), labels={"user_id": "f"})
+
+
 def test_one_of_them_can_be_frozen(pool):
     pool.limit_each("user_id", limit=usd(1))
     pool.reserve(usd("0.10"), labels=ADA).settle()
