@@ -21,7 +21,12 @@ from langchain_budget import (
 from langchain_budget.core.amounts import LARGEST, Amount
 from langchain_budget.core.postings import Hold
 from langchain_budget.core.rules import Charge, Order
-from langchain_budget.errors import BookNotEmpty, InvalidJournal, InvalidName
+from langchain_budget.errors import (
+    BookNotEmpty,
+    BudgetExceeded,
+    InvalidJournal,
+    InvalidName,
+)
 from langchain_budget.stores._open import open_store
 from langchain_budget.testing import StillClock
 from tests.invariants import assert_books_add_up, assert_quiet
@@ -375,3 +380,24 @@ def test_a_file_that_is_not_there_is_named(file: Path) -> None:
 def test_a_store_that_is_only_looked_at_is_not_made(sqlite_url: str) -> None:
     with pytest.raises(BudgetError, match="there is no file"):
         open_store(sqlite_url, book="acme", create=False)
+
+
+def test_accounts_beside_a_pool_and_rolling_windows_travel_too(tmp_path):
+    clock = StillClock(1_800_000_000.0)
+    pool = BudgetPool("acme", usd(10), usd(5).per("5h"), store=MemoryStore(clock))
+    pool.limit_each("user_id", limit=usd(1))
+    pool.open("web", limit=usd(3), priority=7, metadata={"team": "a"})
+    pool.reserve(usd("0.75"), labels={"user_id": "ada"}).settle()
+    file = tmp_path / "books.jsonl"
+    pool.admin.export(file)
+
+    restored = BudgetPool.restore(file, store=MemoryStore(clock))
+    restored.limit_each("user_id", limit=usd(1))
+
+    assert restored.admin.verify().ok
+    assert restored.account("web").traits().metadata == {"team": "a"}
+    with pytest.raises(BudgetExceeded, match="acme:user_id/ada"):
+        restored.reserve(usd("0.50"), labels={"user_id": "ada"})
+    clock.advance(6 * 3600)
+    restored.reserve(usd(5)).settle()
+    assert restored.admin.verify().ok
