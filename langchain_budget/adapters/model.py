@@ -7,9 +7,9 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
 
-from langchain_core.caches import BaseCache
 from langchain_core.callbacks import BaseCallbackManager
-from langchain_core.globals import get_llm_cache
+from langchain_core.documents import BaseDocumentCompressor
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableWithFallbacks
@@ -18,15 +18,18 @@ from pydantic import PrivateAttr
 
 from langchain_budget.account import Account
 from langchain_budget.adapters.calls import CALLS
+from langchain_budget.adapters.embeddings import PAYING, BudgetedTexts, paying
 from langchain_budget.adapters.heralds import HERALD, MARK, Mark, announced
 from langchain_budget.adapters.paid import PaidCall, Purse, cut_short
 from langchain_budget.adapters.payers import payer_of
 from langchain_budget.adapters.retries import warn_of_retries
-from langchain_budget.adapters.uncached import Uncached, was_cut
+from langchain_budget.adapters.uncached import cautious, was_cut
 from langchain_budget.arguments import patience
 from langchain_budget.stores._drive import Talk
 
-_Model = TypeVar("_Model", bound=Runnable[Any, Any])
+_Model = TypeVar(
+    "_Model", bound=Runnable[Any, Any] | Embeddings | BaseDocumentCompressor
+)
 
 _at_work: ContextVar[object] = ContextVar("budget_model", default=None)
 """The wrapped model whose own method runs: what it calls itself is the same call."""
@@ -170,24 +173,16 @@ class BudgetedModel:
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         """An answer that was cut short for want of money is not kept for others."""
-        model = _cautious(cast("BaseChatModel", self))
+        model = cautious(cast("BaseChatModel", self))
         generate = super(BudgetedModel, model)._generate_with_cache  # type: ignore[misc]
         return cast("ChatResult", generate(messages, stop, run_manager, **kwargs))
 
     async def _agenerate_with_cache(
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
-        model = _cautious(cast("BaseChatModel", self))
+        model = cautious(cast("BaseChatModel", self))
         generate = super(BudgetedModel, model)._agenerate_with_cache  # type: ignore[misc]
         return cast("ChatResult", await generate(messages, stop, run_manager, **kwargs))
-
-
-def _cautious(model: BaseChatModel) -> BaseChatModel:
-    """The model with a cache that takes no answer which was cut short."""
-    cache = model.cache if isinstance(model.cache, BaseCache) else get_llm_cache()
-    if cache is None or model.cache is False or isinstance(cache, Uncached):
-        return model
-    return model.model_copy(update={"cache": Uncached(cache)})
 
 
 def budgeted(
@@ -208,9 +203,14 @@ def budgeted(
     costs nothing. A `BudgetCallbackHandler`, a scope or a middleware of the same pool
     may see the same call: it is held for once.
 
+    Embeddings and rerankers, which no handler sees, are held for and charged by the
+    tokens of their texts as counted, for LangChain passes on no usage, and by what
+    the price table has `per_call`. An empty list of texts is no call.
+
     Args:
         model: A chat model, or one with `bind`, `with_retry` or `with_fallbacks`
-            around it; those stay around the wrapped one.
+            around it, which stay around the wrapped one; or embeddings, or a
+            reranker (a `BaseDocumentCompressor` that asks one model).
         pool: A pool or one of its accounts.
         account: The path below *pool* to charge; left out, the account named like
             the agent or node, or *pool* itself.
@@ -247,15 +247,17 @@ def _wrapped(model: Any, purse: Purse) -> Any:
         each = [_wrapped(fallback, purse) for fallback in model.fallbacks]
         inner = _wrapped(model.runnable, purse)
         return model.model_copy(update={"runnable": inner, "fallbacks": each})
+    if isinstance(model, BudgetedModel | BudgetedTexts):
+        msg = "this model is budgeted already: wrap the model that it was made of"
+        raise TypeError(msg)
+    if isinstance(model, PAYING):
+        return paying(model, purse)
     if not isinstance(model, BaseChatModel):
         msg = (
             f"{type(model).__name__} is no chat model: wrap the model itself, before "
             f"with_structured_output or a chain is made of it, and a configurable "
             f"model after it was configured"
         )
-        raise TypeError(msg)
-    if isinstance(model, BudgetedModel):
-        msg = "this model is budgeted already: wrap the model that it was made of"
         raise TypeError(msg)
     return _paying(model, purse)
 

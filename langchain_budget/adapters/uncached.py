@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
+from langchain_core.globals import get_llm_cache
+from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.outputs import ChatResult
 
 CUT_SHORT: Final = "budget_capped"
@@ -59,6 +61,14 @@ def was_cut(result: ChatResult, settings: Mapping[str, int]) -> ChatResult:
             if reasons & _LENGTH:
                 metadata[CUT_SHORT] = True
     return result
+
+
+def cautious(model: BaseChatModel) -> BaseChatModel:
+    """The model with a cache that takes no answer which was cut short."""
+    cache = model.cache if isinstance(model.cache, BaseCache) else get_llm_cache()
+    if cache is None or model.cache is False or isinstance(cache, Uncached):
+        return model
+    return model.model_copy(update={"cache": Uncached(cache)})
 
 
 def _is_cut(generation: Any) -> bool:
