@@ -37,6 +37,10 @@ TARIFF = PRICE.at_tier("flex", FLEX).at_tier("priority", PRIORITY)
 PRICES = PriceTable({}, default=TARIFF)
 
 
+OPEN: list[BaseChatModel] = []
+"""Models whose connections are to be closed after the test."""
+
+
 class Provider(NamedTuple):
     """A client, and what it calls things on the wire."""
 
@@ -48,7 +52,9 @@ class Provider(NamedTuple):
 
     def client(self, server: ScriptedServer, **options: Any) -> BaseChatModel:
         known = {"model": MODEL, "api_key": "unused", "max_retries": 0, "timeout": 10}
-        return self.make(server, **known | options)
+        made = self.make(server, **known | options)
+        OPEN.append(made)
+        return made
 
 
 def _chat(server: ScriptedServer, **options: Any) -> BaseChatModel:
@@ -152,6 +158,16 @@ async def ask_by(
             model, way, asked, {"callbacks": [BudgetCallbackHandler(pool)]}
         )
     return await ask(budgeted(model, pool), way, asked)
+
+
+async def close_all() -> None:
+    """Close the connections on the loop that they were opened on."""
+    while OPEN:
+        model: Any = OPEN.pop()
+        if isinstance(model, ChatAnthropic):
+            await model._async_client.close()  # noqa: SLF001  # it has no other way
+        else:
+            await model.root_async_client.close()
 
 
 def usage_of(served: Served) -> Usage:
