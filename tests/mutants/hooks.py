@@ -38,9 +38,9 @@ HOOKS: Final = (
     ),
     Mutant(
         "each hook holds for itself",
-        "adapters/callbacks.py",
-        "if is_held_by_model(params, ledger) or CALLS.joins(run_id, ledger, self):\n",
-        "if is_held_by_model(params, ledger):\n",
+        "adapters/underway.py",
+        "if call.ledger is ledger and id(handler) not in call.heard_by:",
+        "if call.ledger is ledger and handler is None:",
         "tests/adapters/test_books.py::"
         "test_one_call_under_scope_and_handlers_is_one_hold_and_one_charge",
     ),

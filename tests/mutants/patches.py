@@ -10,6 +10,7 @@ from typing import Final
 from tests.mutants.books import BOOKS
 from tests.mutants.hooks import HOOKS
 from tests.mutants.mutant import Mutant
+from tests.mutants.sharing import SHARING
 from tests.mutants.stores import STORES
 
-MUTANTS: Final[tuple[Mutant, ...]] = (*BOOKS, *STORES, *HOOKS)
+MUTANTS: Final[tuple[Mutant, ...]] = (*BOOKS, *STORES, *HOOKS, *SHARING)

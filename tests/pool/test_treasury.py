@@ -198,6 +198,26 @@ def test_nobody_loses_what_was_spent_while_it_was_divided(pool):
     assert pool.admin.verify().ok
 
 
+def test_what_is_spent_while_it_is_decided_is_not_given_to_others(pool):
+    agents = team(pool, a=9, b=2)
+    treasury = Treasury(pool)
+    for name in agents:
+        treasury.set_remaining(name, usd(50))
+    times = []
+
+    def all_to_b(_, total):
+        if not times:
+            agents["a"].reserve(usd(45)).settle()
+        times.append(total)
+        return {"a": 0, "b": total}
+
+    treasury.rebalance(all_to_b)
+
+    assert times == [usd(100).value, usd(55).value]
+    assert left(agents) == {"a": usd(0), "b": usd(55)}
+    assert pool.admin.verify().ok
+
+
 def test_changes_are_told_logged_and_written_down(pool, caplog):
     team(pool, a=9)
     heard = []

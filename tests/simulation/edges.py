@@ -44,7 +44,7 @@ def edges(journal: Iterable[Entry], rows: Mapping[str, Row]) -> dict[int, list[E
         found[entry.seq] = [
             edge
             for key in keys
-            if key in limits
+            if key in limits and key not in lent_by(entry)
             for edge in edges_of(
                 key, before[key], (limits[key], used[key]), rows[key[0]].spec.marks
             )
@@ -59,6 +59,12 @@ def keys_of(entry: Entry) -> list[Key]:
     """The counters that the entry has used, or granted more or less."""
     moved = [each for each in effects(entry) if each.granted or each.spent or each.lent]
     return list(dict.fromkeys((each.key.account, each.key.unit) for each in moved))
+
+
+def lent_by(entry: Entry) -> set[Key]:
+    """What the entry only lends to an account below is not used, and crosses nothing."""
+    lent = (each.counters for each in entry.deltas if each.lent)
+    return {(key.account, key.unit) for keys in lent for key in keys}
 
 
 def change(entry: Entry, limits: dict[Key, int], used: Counter[Key]) -> None:
