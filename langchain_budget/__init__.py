@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Any
 from langchain_budget.account import Account
 from langchain_budget.adapters.callbacks import BudgetCallbackHandler
 from langchain_budget.adapters.scope import Scope, budget
+from langchain_budget.adapters.weaknesses import (
+    OuterMiddlewareWarning,
+    StrayThreadWarning,
+    TwoHandlersWarning,
+    WeakEnforcementWarning,
+)
 from langchain_budget.alerts import Alerts
 from langchain_budget.core.amounts import (
     Amount,
@@ -135,6 +141,7 @@ __all__ = [
     "NotAnAccount",
     "OnOutage",
     "OperationTooDear",
+    "OuterMiddlewareWarning",
     "OverAllocated",
     "Price",
     "PriceTable",
@@ -151,15 +158,18 @@ __all__ = [
     "StoreError",
     "StoreLost",
     "StoreUnavailable",
+    "StrayThreadWarning",
     "Tier",
     "ToolCosts",
     "TopUp",
     "TopUpRequest",
     "Treasury",
+    "TwoHandlersWarning",
     "UnitMismatch",
     "UnknownAccount",
     "UnknownStore",
     "UnusableStore",
+    "WeakEnforcementWarning",
     "aestimation_errors",
     "astatus_line",
     "budget",

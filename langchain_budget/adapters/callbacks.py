@@ -25,6 +25,7 @@ from langchain_budget.adapters.said import said
 from langchain_budget.adapters.steps import STEPS
 from langchain_budget.adapters.top_ups import mender
 from langchain_budget.adapters.usage import usage_of
+from langchain_budget.adapters.weaknesses import two_handlers
 from langchain_budget.errors import BudgetExceeded, BudgetRefused
 from langchain_budget.ledger import Ledger
 
@@ -150,6 +151,9 @@ class MeterHandler(BaseCallbackHandler):
     def _reserve_worst(self) -> bool:
         return False
 
+    def _beside(self, first: object, ledger: Ledger) -> None:
+        """Another handler holds for the call on these books already."""
+
     _mend: Callable[[BudgetExceeded], None] | None = None
     """What is done about a call that is not affordable, before it is refused."""
 
@@ -168,7 +172,10 @@ class MeterHandler(BaseCallbackHandler):
         batch = None if alone else options.get("metadata")
         start = object()
         for ledger, account in self._charged(caller, parent):
-            if is_held_by_model(params, ledger) or CALLS.joins(run_id, ledger, self):
+            if is_held_by_model(params, ledger):
+                continue
+            if (call := CALLS.joins(run_id, ledger, self)) is not None:
+                self._beside(call.owner, ledger)
                 continue
             request = CALLS.estimator(ledger).size(messages, metadata, params)
             labels = labels_of_run(caller, run_id, parent, metadata)
@@ -259,6 +266,10 @@ class BudgetCallbackHandler(MeterHandler):
 
     def _reserve_worst(self) -> bool:
         return self._worst
+
+    def _beside(self, first: object, ledger: Ledger) -> None:
+        if isinstance(first, BudgetCallbackHandler):
+            two_handlers(ledger, first.account.path, self.account.path)
 
 
 def _number(run_id: UUID | None) -> int | None:

@@ -14,7 +14,7 @@ from langchain_core.outputs import LLMResult
 from langchain_budget.adapters import charges
 from langchain_budget.adapters.charges import Tariff
 from langchain_budget.adapters.clamp import fitted
-from langchain_budget.adapters.context import offers_now
+from langchain_budget.adapters.context import claimed
 from langchain_budget.adapters.exits import may_have_cost, vetoed_run
 from langchain_budget.adapters.growing import give_back, grow
 from langchain_budget.adapters.requests import Estimator, Request
@@ -86,9 +86,13 @@ class Calls:
             found = self._estimators.setdefault(ledger, sizes)
         return found
 
-    def joins(self, run_id: UUID, ledger: Ledger, handler: object) -> bool:
-        """Whether the call has its hold already, from what another hook heard."""
+    def joins(self, run_id: UUID, ledger: Ledger, handler: object) -> Call | None:
+        """The call, if it has its hold already, from what another hook heard."""
         return self._open.join(run_id.int, ledger, handler)
+
+    def is_known(self, run_id: UUID) -> bool:
+        """Whether some hook holds for the call, on any books."""
+        return bool(self._open.of(run_id.int))
 
     def begin(
         self, run_id: UUID, parent: UUID | None, booking: Booking, *, plain: bool
@@ -171,8 +175,7 @@ class Calls:
 
     def _adopt(self, call: Call, key: int) -> None:
         """Take the hold that an outer layer made for this call, if there is one."""
-        offered = (o for o in offers_now.get() if o.ledger is call.ledger)
-        offer = next((offer for offer in offered if offer.claim()), None)
+        offer = claimed(call.ledger)
         if offer is not None:
             self._claimed[offer.hold.id] = key
             call.hold, call.request = offer.hold, offer.request

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from langchain_budget.account import Account
 from langchain_budget.adapters.requests import Request
+from langchain_budget.adapters.weaknesses import outer_middleware
 from langchain_budget.core.accounts import SEPARATOR
 from langchain_budget.core.postings import Hold
 from langchain_budget.ledger import Ledger
@@ -60,6 +61,15 @@ class Offer:
 
 scope_now: ContextVar[OpenScope | None] = ContextVar("budget_scope", default=None)
 offers_now: ContextVar[tuple[Offer, ...]] = ContextVar("budget_offers", default=())
+
+
+def claimed(ledger: Ledger) -> Offer | None:
+    """The hold that an outer layer has made for the call that begins now, if any."""
+    offered = [offer for offer in offers_now.get() if offer.ledger is ledger]
+    found = next((offer for offer in offered if offer.claim()), None)
+    if offered and found is None:
+        outer_middleware(ledger)
+    return found
 
 
 def enclosing(scope: OpenScope | None) -> Iterator[OpenScope]:

@@ -19,6 +19,7 @@ from langchain_budget.adapters.context import innermost
 from langchain_budget.adapters.finder import finder_of
 from langchain_budget.adapters.steps import STEPS, Place, Reserved, graph_of
 from langchain_budget.adapters.top_ups import ask, can_be_topped_up, granted
+from langchain_budget.adapters.weaknesses import WeakEnforcementWarning
 from langchain_budget.arguments import Amounts, amounts_of, patience
 from langchain_budget.core.accounts import STEP, join, spec_of
 from langchain_budget.core.amounts import Amount, vector
@@ -30,7 +31,7 @@ from langchain_budget.stores._drive import Talk
 _BRANCH: Final = "branch:to:"
 
 
-class StaticEdgeWarning(UserWarning):
+class StaticEdgeWarning(WeakEnforcementWarning):
     """A guard node has a plain edge as well, which its decision does not stop."""
 
 

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import Any, Final, NamedTuple, Self
 from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables.config import ensure_config
 
@@ -102,3 +102,12 @@ def announced(run_manager: Any) -> Announced:
         parent = getattr(run_manager, "parent_run_id", None)
         return Announced(run_id, parent, getattr(run_manager, "metadata", None) or {})
     return Announced(None, None, ensure_config().get("metadata") or {})
+
+
+def heralded(callbacks: Any) -> Any:
+    """A model's callbacks, and the herald with them."""
+    if isinstance(callbacks, BaseCallbackManager):
+        manager = callbacks.copy()
+        manager.add_handler(HERALD, inherit=False)
+        return manager
+    return [*(callbacks or []), HERALD]

@@ -16,7 +16,9 @@ from langchain_budget.adapters.callbacks import Charged, MeterHandler
 from langchain_budget.adapters.calls import CALLS
 from langchain_budget.adapters.context import OpenScope, enclosing, scope_now
 from langchain_budget.adapters.finder import finder_of
+from langchain_budget.adapters.heralds import MARK
 from langchain_budget.adapters.steps import STEPS
+from langchain_budget.adapters.weaknesses import SCOPES
 from langchain_budget.ledger import Ledger
 
 
@@ -62,13 +64,34 @@ class _Hook:
     What the framework asks at the start of every run for a handler to add.
 
     Inside a scope there is one, and everywhere while a guard may reserve: its
-    reservation is found, and given back, by following runs.
+    reservation is found, and given back, by following runs. In a thread that a
+    scope has lost there is one that tells so.
     """
 
     def get(self) -> BaseCallbackHandler | None:
-        return _HANDLER if scope_now.get() is not None or STEPS else None
+        if scope_now.get() is not None or STEPS:
+            return _HANDLER
+        return _LOOKOUT if SCOPES.is_strayed() else None
+
+
+class Lookout(BaseCallbackHandler):
+    """Warns of model calls that nobody holds for, in a thread that a scope has lost."""
+
+    raise_error = True  # a warning that was made an error is one
+    run_inline = True
+
+    def on_chat_model_start(self, *_: Any, run_id: UUID, **options: Any) -> None:
+        """Handlers that were given to the run are told of it first."""
+        params = options.get("invocation_params") or {}
+        if MARK not in params and not CALLS.is_known(run_id):
+            SCOPES.tell()
+
+    def on_llm_start(self, *_: Any, run_id: UUID, **options: Any) -> None:
+        """Likewise, for models that complete plain text."""
+        self.on_chat_model_start(run_id=run_id, **options)
 
 
 _HANDLER = ScopeHandler()
+_LOOKOUT = Lookout()
 _hook = cast("ContextVar[BaseCallbackHandler | None]", _Hook())
 register_configure_hook(_hook, inheritable=True)

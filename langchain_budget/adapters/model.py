@@ -7,7 +7,6 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
 
-from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.documents import BaseDocumentCompressor
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models.chat_models import BaseChatModel
@@ -19,7 +18,7 @@ from pydantic import PrivateAttr
 from langchain_budget.account import Account
 from langchain_budget.adapters.calls import CALLS
 from langchain_budget.adapters.embeddings import PAYING, BudgetedTexts, paying
-from langchain_budget.adapters.heralds import HERALD, MARK, Mark, announced
+from langchain_budget.adapters.heralds import MARK, Mark, announced, heralded
 from langchain_budget.adapters.paid import PaidCall, Purse, cut_short
 from langchain_budget.adapters.payers import payer_of
 from langchain_budget.adapters.retries import warn_of_retries
@@ -264,7 +263,7 @@ def _wrapped(model: Any, purse: Purse) -> Any:
 
 def _paying(model: BaseChatModel, purse: Purse) -> BaseChatModel:
     """A copy that is of a subclass of the model's own class."""
-    copy = model.model_copy(update={"callbacks": _heralded(model.callbacks)})
+    copy = model.model_copy(update={"callbacks": heralded(model.callbacks)})
     copy.__class__ = _class_of(type(model))
     private = {**(copy.__pydantic_private__ or {}), "_purse": purse}
     object.__setattr__(copy, "__pydantic_private__", private)
@@ -293,11 +292,3 @@ def _class_of(own: type[BaseChatModel]) -> type[BaseChatModel]:
     }
     made: type[BaseChatModel] = _META(own.__name__, (BudgetedModel, own), body)
     return made
-
-
-def _heralded(callbacks: Any) -> Any:
-    if isinstance(callbacks, BaseCallbackManager):
-        manager = callbacks.copy()
-        manager.add_handler(HERALD, inherit=False)
-        return manager
-    return [*(callbacks or []), HERALD]

@@ -14,7 +14,7 @@ from langchain_budget.adapters.attribution import caller_of, divided_by
 from langchain_budget.adapters.callbacks import tokens_in
 from langchain_budget.adapters.calls import CALLS, charge_of, first_open, unended
 from langchain_budget.adapters.clamp import Capped, Clamp, hold_capped
-from langchain_budget.adapters.context import offers_now
+from langchain_budget.adapters.context import claimed
 from langchain_budget.adapters.exits import may_have_cost
 from langchain_budget.adapters.heralds import Announced
 from langchain_budget.adapters.labels import labels_of_run
@@ -62,8 +62,7 @@ class Purse(NamedTuple):
         labels = labels_of_run(caller, told.run_id, told.parent, told.metadata)
         labels |= divided_by(ledger, told.metadata)
         labels["provider"], labels["model"] = request.model
-        offered = (offer for offer in offers_now.get() if offer.ledger is ledger)
-        offer = next((each for each in offered if each.claim()), None)
+        offer = claimed(ledger)
         if offer is not None:
             capped = Capped(offer.hold, Clamp(offer.request.output_tokens))
             labels |= offer.hold.labels

@@ -9,8 +9,10 @@ from typing import Final
 from langchain_core.runnables import RunnableWithFallbacks
 from langchain_core.runnables.base import RunnableBindingBase
 
+from langchain_budget.adapters.weaknesses import WeakEnforcementWarning
 
-class HiddenRetriesWarning(UserWarning):
+
+class HiddenRetriesWarning(WeakEnforcementWarning):
     """The client of a wrapped model retries by itself: several calls are one here."""
 
 

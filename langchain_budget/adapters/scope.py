@@ -13,6 +13,7 @@ from langchain_budget.account import Account
 from langchain_budget.adapters.context import OpenScope, enclosing, scope_now
 from langchain_budget.adapters.hook import enter, leave
 from langchain_budget.adapters.readings import Readings
+from langchain_budget.adapters.weaknesses import SCOPES
 from langchain_budget.core.amounts import Amount
 from langchain_budget.errors import BudgetError
 from langchain_budget.pool import BudgetPool
@@ -66,9 +67,11 @@ class Scope(Readings):
         self.outer = next(enclosing(scope_now.get()), None)
         self._account, self._own = self._open()
         self._token = enter(self)
+        SCOPES.opened(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        SCOPES.closed(self)
         if self._token is not None:
             self.lost = not leave(self._token)
         if self._own:

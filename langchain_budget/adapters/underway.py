@@ -56,14 +56,14 @@ class UnderWay:
         self._calls: dict[int, list[Call]] = {}
         self._lock = new_lock()
 
-    def join(self, key: int, ledger: Ledger, handler: object) -> bool:
-        """Whether another handler has begun this very call on these books."""
+    def join(self, key: int, ledger: Ledger, handler: object) -> Call | None:
+        """This very call on these books, if another handler has begun it."""
         with self._lock:
             for call in self._calls.get(key, ()):
                 if call.ledger is ledger and id(handler) not in call.heard_by:
                     call.heard_by.add(id(handler))
-                    return True
-        return False
+                    return call
+        return None
 
     def add(self, key: int, call: Call) -> None:
         """A call begins."""

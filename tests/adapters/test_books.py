@@ -228,6 +228,7 @@ async def test_the_functional_api_is_attributed_to_its_tasks(
     assert_equal_books(pool, model)
 
 
+@pytest.mark.filterwarnings("ignore:a model call reached two handlers")
 @pytest.mark.parametrize("mode", ["invoke", "stream", "batch"])
 def test_one_call_under_scope_and_handlers_is_one_hold_and_one_charge(
     pool: BudgetPool, mode: str

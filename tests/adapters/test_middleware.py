@@ -327,6 +327,7 @@ def test_only_the_middleware_that_refused_a_tool_decides_how_to_go_on() -> None:
     assert "I stopped" in agent.invoke(HELLO)["messages"][-1].text
 
 
+@pytest.mark.filterwarnings("ignore:a model call reached two handlers")
 @pytest.mark.parametrize("way", WAYS)
 def test_several_hooks_are_one_hold_and_one_charge(
     way: str, model: FakeChatModel
@@ -476,6 +477,7 @@ def test_a_middleware_inside_that_answers_itself_costs_nothing() -> None:
     assert_quiet(pool, model)
 
 
+@pytest.mark.filterwarnings("ignore:several model calls were made")
 def test_a_middleware_inside_that_calls_twice_is_charged_twice() -> None:
     class AsksTwice(AgentMiddleware):
         def wrap_model_call(self, request: ModelRequest, handler: Any) -> ModelResponse:

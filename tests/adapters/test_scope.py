@@ -28,6 +28,7 @@ from langchain_budget import (
     NotAnAccount,
     Price,
     PriceTable,
+    StrayThreadWarning,
     budget,
     budget_guard,
     calls,
@@ -125,7 +126,8 @@ def test_threads_that_carry_context_belong_to_the_budget() -> None:
 
 def test_raw_threads_belong_to_it_when_they_are_wrapped() -> None:
     with budget() as b, ThreadPoolExecutor(4) as threads:
-        list(threads.map(model().invoke, ["unseen"]))
+        with pytest.warns(StrayThreadWarning):
+            list(threads.map(model().invoke, ["unseen"]))
         list(threads.map(b.wrap(model().invoke), ["a", "b", "c"]))
 
     assert b.successful_requests == 3
