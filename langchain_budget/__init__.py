@@ -9,6 +9,7 @@ from langchain_budget.account import Account
 from langchain_budget.adapters.callbacks import BudgetCallbackHandler
 from langchain_budget.adapters.scope import Scope, budget
 from langchain_budget.adapters.weaknesses import (
+    LostHandlerWarning,
     OuterMiddlewareWarning,
     StrayThreadWarning,
     TwoHandlersWarning,
@@ -135,6 +136,7 @@ __all__ = [
     "InvalidPriority",
     "InvalidTransfer",
     "LimitConflict",
+    "LostHandlerWarning",
     "MemoryStore",
     "MissingExtra",
     "ModelSelection",

@@ -42,6 +42,7 @@ from langchain_budget.adapters.stops import (
 from langchain_budget.adapters.tool_calls import Desk, RunningTool, count
 from langchain_budget.adapters.tools import is_budgeted, observed
 from langchain_budget.adapters.top_ups import granted
+from langchain_budget.adapters.weaknesses import lost_handler
 from langchain_budget.arguments import patience
 from langchain_budget.core.amounts import Amount
 from langchain_budget.errors import BudgetRefused
@@ -197,6 +198,8 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         """Hold the most that the call can cost after its answer was capped."""
         ledger, config, request = self._ledger, get_config(), step.request
         places = (step.account,) if step.account else self._payer.places(config)
+        if request.tools:
+            lost_handler(ledger, request.model)
         size = size_of(request, CALLS.estimator(ledger))
         model, provider = size.model.model, size.model.provider
         labels = labels_of(ledger, config, model=model, provider=provider)

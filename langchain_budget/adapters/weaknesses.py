@@ -7,6 +7,8 @@ import warnings
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from langchain_budget.account import Account
+
 
 class WeakEnforcementWarning(UserWarning):
     """A budget is wired so that it enforces less than it seems to; what all share."""
@@ -14,6 +16,10 @@ class WeakEnforcementWarning(UserWarning):
 
 class TwoHandlersWarning(WeakEnforcementWarning):
     """Two handlers of one pool hear of one call: only the first one charges it."""
+
+
+class LostHandlerWarning(WeakEnforcementWarning):
+    """An agent drops the handler that was bound to its model with `with_config`."""
 
 
 class OuterMiddlewareWarning(WeakEnforcementWarning):
@@ -46,6 +52,21 @@ def two_handlers(ledger: object, first: str, second: str) -> None:
         f"only the first charges it. Pass one BudgetCallbackHandler, to the outermost "
         f"run; accounts below its own are found by the names of agents and nodes",
     )
+
+
+def lost_handler(ledger: object, model: object) -> None:
+    """An agent with tools makes a new binding of its model, without the handlers."""
+    config = getattr(model, "config", None) or {}
+    callbacks = config.get("callbacks") or ()
+    handlers = getattr(callbacks, "handlers", callbacks)
+    if any(isinstance(getattr(each, "account", None), Account) for each in handlers):
+        warn_once(
+            ledger,
+            LostHandlerWarning,
+            "create_agent drops the handler of model.with_config(callbacks=[...]) when "
+            "it binds its tools, so that it meters nothing: pass the handler in the "
+            "config of the run, agent.invoke(..., config={'callbacks': [handler]})",
+        )
 
 
 def outer_middleware(ledger: object) -> None:

@@ -22,6 +22,7 @@ from langchain_budget import (
     BudgetCallbackHandler,
     BudgetMiddleware,
     BudgetPool,
+    LostHandlerWarning,
     OuterMiddlewareWarning,
     StrayThreadWarning,
     TwoHandlersWarning,
@@ -132,6 +133,20 @@ def test_innermost_middleware_is_right(
     create_agent(failing_once(), middleware=middleware).invoke(ASKED)
 
     assert pool.report().spent("calls").value == 1
+
+
+def test_a_handler_that_an_agent_drops_is_told_of_once(pool: BudgetPool) -> None:
+    other = BudgetPool("other", tokens(100_000))
+    config: Any = {"callbacks": [BudgetCallbackHandler(other)]}
+    model: Any = FakeChatModel().with_config(config)
+    agent = create_agent(model, [look], middleware=[BudgetMiddleware(pool)])
+
+    with pytest.warns(LostHandlerWarning, match="config of the run") as told:
+        asked_twice(lambda: agent.invoke(ASKED))
+
+    assert len(told) == 1
+    assert other.report().spent("calls").value == 0
+    assert pool.report().spent("calls").value == 2
 
 
 def in_thread(function: Callable[..., Any], *args: Any) -> None:
