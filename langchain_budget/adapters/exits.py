@@ -21,6 +21,17 @@ NEVER_SENT: Final = frozenset(
 TRANSPORT: Final = "TransportError"
 """What httpx calls its own; Anthropic's client lets it through in a stream."""
 
+UNREADABLE: Final = frozenset(
+    {
+        "APIResponseValidationError",
+        "ContentFilterFinishReasonError",
+        "JSONDecodeError",
+        "LengthFinishReasonError",
+        "ValidationError",
+    }
+)
+"""What clients raise about an answer that came, such as one cut short in its JSON."""
+
 _STARTS: Final = frozenset({"on_chat_model_start", "on_llm_start"})
 
 
@@ -29,10 +40,12 @@ def may_have_cost(error: BaseException) -> bool:
     Whether a call that ended in *error* may have been billed all the same.
 
     A call that was cancelled, abandoned, timed out or lost its reply may: the
-    provider had the request. One that the provider answered with an error, or
-    that never reached it, does not.
+    provider had the request. So may one whose answer the client cannot read. One
+    that the provider answered with an error, or that never reached it, does not.
     """
     if isinstance(error, GeneratorExit | asyncio.CancelledError | KeyboardInterrupt):
+        return True
+    if type(error).__name__ in UNREADABLE:
         return True
     lost = isinstance(error, ModelConnectionError | ModelTimeoutError | TimeoutError)
     if lost or any(each.__name__ == TRANSPORT for each in type(error).__mro__):

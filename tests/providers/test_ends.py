@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from langchain_core.exceptions import ModelError
+from pydantic import BaseModel
 
 from langchain_budget import (
     BudgetPool,
@@ -18,7 +20,9 @@ from langchain_budget.events import Reserved
 from langchain_budget.testing import EventLog, Fault, Rule, ScriptedServer, Served
 from tests.invariants import assert_quiet
 from tests.providers.clients import (
+    CHAT,
     HOOKS,
+    RESPONSES,
     WAYS,
     Provider,
     ask,
@@ -116,6 +120,33 @@ async def test_an_answer_without_usage_is_estimated_and_never_free(
         assert booked(pool)["input_tokens"] >= only(server).prompt_tokens
         assert booked(pool)["output_tokens"] >= said
         assert booked(pool)["usd"] > 0
+        assert_quiet(pool.ledger.store)
+
+
+class Answer(BaseModel):
+    """What is asked for."""
+
+    number: int
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("said", ['{"number": 7, "and more": "and more"}', "no JSON"])
+@pytest.mark.parametrize("each", [CHAT, RESPONSES], ids=["chat", "responses"])
+async def test_an_answer_that_the_client_cannot_read_is_not_free(
+    each: Provider, said: str, way: str, hook: str, pool: BudgetPool
+) -> None:
+    with ScriptedServer([Rule(answer=said)], seed=7) as server:
+        model: Any = each.client(server, model="gpt-4o", max_tokens=3)
+        asking = model.bind(response_format=Answer)
+
+        with pytest.raises(Exception, match=r"(?i)parse|json"):
+            await ask_by(hook, pool, asking, way, "Which number?")
+
+        assert server.total.calls == 1
+        assert pool.report().total.estimated == 1
+        assert booked(pool)["usd"] > 0
+        assert pool.report().total.unconfirmed["output_tokens"] >= 3
         assert_quiet(pool.ledger.store)
 
 
