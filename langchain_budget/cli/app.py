@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from langchain_budget import Amount, BudgetError, Price, tokens, usd
-from langchain_budget.cli import changing, looking
+from langchain_budget.cli import changing, looking, setting_up
 from langchain_budget.cli.loading import loaded
 from langchain_budget.cli.simulate import simulate
 
@@ -161,7 +161,12 @@ def holds() -> None:
     """List open holds, or void one."""
 
 
-for each in (simulate, *looking.COMMANDS, *changing.COMMANDS):
+for each in (
+    simulate,
+    *looking.COMMANDS,
+    *changing.COMMANDS,
+    *setting_up.COMMANDS,
+):
     app.add_command(each)
 for each in (looking.list_holds, changing.void):
     holds.add_command(each)

@@ -11,6 +11,7 @@ import click
 from langchain_budget import Account, Amount, BudgetPool
 from langchain_budget.cli.operate import (
     AmountType,
+    LimitType,
     examples,
     explained,
     json_option,
@@ -23,6 +24,7 @@ from langchain_budget.cli.operate import (
     why_option,
     yes_option,
 )
+from langchain_budget.core.amounts import Limit
 from langchain_budget.journal_import import book_of
 
 amount_argument = click.argument("amount", type=AmountType())
@@ -95,15 +97,18 @@ def transfer(account: Account, to: str, amount: Amount, reason: str, key: str) -
     name="set-limit",
     epilog=examples(
         "langchain-budget set-limit acme/research 20",
+        "langchain-budget set-limit acme '$5 per day in Europe/Berlin'",
+        "langchain-budget set-limit acme:user_id/ada '100000 tokens in any 5h'",
     ),
 )
 @on_account
-@amount_argument
+@click.argument("limit", type=LimitType())
 @reason_option
-def set_limit(account: Account, amount: Amount, reason: str) -> None:
-    """Make AMOUNT what an account may spend in all, whatever it was granted before."""
-    account.set_limit(amount, reason=reason)
-    click.echo(account.balance(amount.unit))
+def set_limit(account: Account, limit: Amount | Limit, reason: str) -> None:
+    """Make LIMIT what an account may spend, in all or in each of its windows."""
+    account.set_limit(limit, reason=reason)
+    name = limit.unit if isinstance(limit, Amount) else limit.name
+    click.echo(account.balance(name))
 
 
 @click.command(

@@ -14,11 +14,14 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import click
 
 from langchain_budget import Account, Amount, BudgetError, BudgetPool, UnknownAccount
-from langchain_budget.core.amounts import USD, usd
+from langchain_budget.core.accounts import BESIDE
+from langchain_budget.core.amounts import USD, Limit, usd
+from langchain_budget.errors import InvalidAmount
 
 Command = Callable[..., None]
 
 STORE_VARIABLE: Final = "LANGCHAIN_BUDGET_STORE"
+_WINDOW: Final = re.compile(r"(.+?) +(?:per|in any) +(\w+)(?: +in +(\S+))?")
 _AMOUNT: Final = re.compile(r"\$?([\d.,]+) *([A-Za-z]\w*)?")
 
 
@@ -55,6 +58,28 @@ def _amount(number: str, unit: str | None) -> Amount:
     if unit in (None, USD):
         return usd(digits)
     return Amount(str(unit), int(digits))
+
+
+class LimitType(AmountType):
+    """The same, or with a window: `"$5 per day"`, `"100000 tokens in any 5h"`."""
+
+    name = "limit"
+
+    def convert(  # type: ignore[override]  # a limit is an amount with a window
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Amount | Limit:
+        """Read what was typed."""
+        found = _WINDOW.fullmatch(str(value).strip())
+        if found is None:
+            return super().convert(value, param, ctx)
+        amount = super().convert(found[1], param, ctx)
+        try:
+            return amount.per(found[2], found[3] or "UTC")
+        except InvalidAmount as error:
+            self.fail(str(error), param, ctx)
 
 
 store_option = click.option(
@@ -103,7 +128,7 @@ def on_account(command: Command) -> Command:
 
 def opened(path: str, store: str) -> Account:
     """The account at a path such as `acme/research`; nothing is made."""
-    root = path.partition("/")[0]
+    root = path.partition("/")[0].partition(BESIDE)[0]
     try:
         pool = BudgetPool.attach(root, store=store)
     except UnknownAccount as error:

@@ -18,6 +18,7 @@ from langchain_budget import (
     BudgetPool,
     Price,
     PriceTable,
+    calls,
     tokens,
     usd,
 )
@@ -484,3 +485,45 @@ def test_only_tables_need_more_than_click(
     assert ran.exit_code == 1
     assert "pip install 'langchain-budget[cli]'" in ran.output
     assert operate("explain", "acme").exit_code == 0
+
+
+def test_accounts_of_each_user_are_looked_at_and_limited(
+    pool: BudgetPool, operate: Operate
+) -> None:
+    pool.limit_each("user_id", limit=usd(1).per("day"))
+    pool.reserve(usd("0.25"), labels={"user_id": "ada"}).settle()
+
+    shown = operate("status", "acme:user_id").output
+    changed = operate("set-limit", "acme:user_id/ada", "$2 per day in Europe/Berlin")
+    rolling = operate("set-limit", "acme", "100 calls in any 5h")
+
+    assert "ada" in shown
+    assert "$0.75" in shown
+    assert "$2.00 per day in Europe/Berlin" in changed.output
+    assert "100 calls in any 5h" in rolling.output
+    odd = operate("set-limit", "acme", "5 per fortnight")
+    assert odd.exit_code == 2
+    assert "no window" in odd.output
+
+
+def test_a_tick_is_ended(pool: BudgetPool, operate: Operate) -> None:
+    web = pool.open("web", limit=calls(1).per("tick"))
+    web.reserve(calls(1)).settle()
+
+    ended = operate("advance", "acme", "tick")
+
+    assert ended.output == "acme: the tick has ended\n"
+    web.reserve(calls(1)).settle()
+
+
+def test_a_configuration_is_checked(operate: Operate, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(
+        "name: acme\nlimit: $10\naccounts:\n  web:\n    limit: $3 per day\n"
+    )
+    bad.write_text("name: acme\nlimt: $10\n")
+
+    assert "$3.00 per day" in operate("check-config", str(good)).output
+    refused = operate("check-config", str(bad))
+    assert refused.exit_code == 1
+    assert "did you mean 'limit'?" in refused.output
