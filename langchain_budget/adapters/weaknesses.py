@@ -84,8 +84,8 @@ class OpenScopes:
     """
     The scopes that the main thread has open, and the threads from before them.
 
-    A thread that is none of these was started under the scope. Scopes of other
-    threads are not kept: a server's threads come and go beside each other's scopes.
+    A thread that is none of these was started while the scope was open. Scopes of
+    other threads are not kept: a server's threads come and go beside each other's.
     """
 
     def __init__(self) -> None:
@@ -112,9 +112,9 @@ class OpenScopes:
             warn_once(
                 scope,
                 StrayThreadWarning,
-                f"the thread {name!r} was started inside {scope!r}, which does not "
-                f"reach it: its model calls are not charged there. Start it with "
-                f"b.wrap(function), where b is what `with budget(...) as b` gives",
+                f"the thread {name!r} was started while {scope!r} was open, which does "
+                f"not reach it: its model calls are not charged there. If they should "
+                f"be, start it with b.wrap(function), where b is the open budget",
             )
 
     def _left(self) -> Any:
