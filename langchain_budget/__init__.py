@@ -15,7 +15,6 @@ from langchain_budget.adapters.weaknesses import (
     TwoHandlersWarning,
     WeakEnforcementWarning,
 )
-from langchain_budget.alerts import Alerts
 from langchain_budget.core.amounts import (
     Amount,
     calls,
@@ -25,8 +24,6 @@ from langchain_budget.core.amounts import (
     tokens,
     usd,
 )
-from langchain_budget.core.policies.allocation import Tier
-from langchain_budget.core.policies.thresholds import Rule
 from langchain_budget.errors import (
     AccountClosed,
     AccountFrozen,
@@ -64,10 +61,8 @@ from langchain_budget.holds import Reservation
 from langchain_budget.outages.policy import OnOutage
 from langchain_budget.pool import BudgetPool
 from langchain_budget.pricing.prices import Price, PriceTable
-from langchain_budget.pricing.tool_costs import ToolCosts
 from langchain_budget.reports.report import Report
 from langchain_budget.stores.memory import MemoryStore
-from langchain_budget.treasury import Treasury
 from langchain_budget.views import Affordability
 
 if TYPE_CHECKING:  # at run time these load when they are asked for: see `_LAZY`
@@ -103,6 +98,11 @@ if TYPE_CHECKING:  # at run time these load when they are asked for: see `_LAZY`
     from langchain_budget.adapters.tools import budgeted_tool
     from langchain_budget.adapters.top_ups import TopUp, TopUpRequest
     from langchain_budget.adapters.trimming import trim_context
+    from langchain_budget.alerts import Alerts
+    from langchain_budget.core.policies.allocation import Tier
+    from langchain_budget.core.policies.thresholds import Rule
+    from langchain_budget.pricing.tool_costs import ToolCosts
+    from langchain_budget.treasury import Treasury
 
 __all__ = [
     "Account",
@@ -198,6 +198,7 @@ __all__ = [
 
 
 _LAZY = {
+    "Alerts": "langchain_budget.alerts",
     "BudgetMiddleware": "langchain_budget.adapters.middleware",  # needs an extra
     "BudgetStatus": "langchain_budget.adapters.request_middleware",
     "ContextTrimming": "langchain_budget.adapters.request_middleware",
@@ -206,12 +207,16 @@ _LAZY = {
     "ModelSelection": "langchain_budget.adapters.model_selection",
     "OperationTooDear": "langchain_budget.adapters.tool_calls",
     "ResultCache": "langchain_budget.adapters.cache",
+    "Rule": "langchain_budget.core.policies.thresholds",
     "RunawayGuard": "langchain_budget.adapters.runaway",
     "RunawayStopped": "langchain_budget.adapters.runaway",
     "SharedCache": "langchain_budget.adapters.cache",
     "StaticEdgeWarning": "langchain_budget.adapters.guard",
+    "Tier": "langchain_budget.core.policies.allocation",
+    "ToolCosts": "langchain_budget.pricing.tool_costs",
     "TopUp": "langchain_budget.adapters.top_ups",
     "TopUpRequest": "langchain_budget.adapters.top_ups",
+    "Treasury": "langchain_budget.treasury",
     "aestimation_errors": "langchain_budget.adapters.tool_reports",
     "astatus_line": "langchain_budget.adapters.status",
     "budget_guard": "langchain_budget.adapters.guard",  # loads all of langgraph
