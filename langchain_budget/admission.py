@@ -26,6 +26,7 @@ from langchain_budget.core.postings import (
 )
 from langchain_budget.core.rules import (
     MAY_FREE,
+    MOVED_ON,
     OVERLOOKED,
     Charge,
     Order,
@@ -134,29 +135,35 @@ class Admission(Dividing):
         try:
             while self.ticks() < until:
                 yield Pause(place, min(POLL_SECONDS, max(until - self.ticks(), 0.0)))
-                if self.queue.is_first(account, place):
+                if self.queue.is_first(place):
                     posting, answer = yield from self._attempt(path, order)
                     if not _may_yet(answer):
                         return posting, answer
+                    self.queue.move(place, answer.account)
             return (yield from self._attempt(path, order))
         finally:
-            self.queue.leave(account, place)
+            self.queue.leave(place)
 
     def judged(self, path: str, order: Order) -> Talk[Refusal | None]:
         """What a reserve would say now, without reserving."""
         try:
-            return (yield from self._judged(path, order))
+            return (yield from self.outlook(path, order, overlooked=True))
         except StoreError as error:
             return unavailable(path, error).refusal
 
-    def _judged(self, path: str, order: Order) -> Talk[Refusal | None]:
+    def outlook(
+        self, path: str, order: Order, *, overlooked: bool
+    ) -> Talk[Refusal | None]:
+        """Likewise; whether it is *overlooked* what accounts say that only observe."""
         yield from self.sweep()
-        self._routes.pop(path, None)
+        self.look_anew(path, order.labels)
         route = yield from self.prospect(path, order.labels)
         rows = {row.path: row for row in route.rows}
         now = (yield from self.moment(route)) if route.timed else 0.0
         balances = yield Ask("outlook", (tuple(rows),))
         posting = rules.reserve(route, "", order, NOTHING, now)
+        if overlooked and route.observed:
+            posting = rules.watch(posting, route)
         return too_large(path, order.amounts, self.per_call) or judge(
             posting,
             rows,
@@ -219,11 +226,13 @@ class Admission(Dividing):
         route = yield from self.way(posting.account, order)
         if refusal.account not in route.observed or refusal.kind not in OVERLOOKED:
             return posting, refusal
-        now = (yield from self.now()) if route.timed else 0.0
-        posting = rules.watch(posting, route, order, now)
+        posting = rules.watch(posting, route)
         answer = yield from self._sent(posting)
         if isinstance(answer, Receipt):
             self._announce(WouldRefuse, refusal, posting.account, order)
+        elif answer.kind in MOVED_ON:
+            yield from self._mend(_Attempt(posting.account), answer)
+            return (yield from self._attempt(posting.account, order))
         return posting, answer
 
     def _refused(self, refusal: Refusal, path: str, order: Order) -> Exception:

@@ -42,12 +42,24 @@ class Dividing(Upkeep):
         for each in self.each:
             found = each.account(path, labels)
             if found is not None:
-                try:
-                    route = yield from self.route(found[0])
-                except UnknownAccount:
-                    route = Route(each.rows(*found))
-                beside.append(route)
+                beside.append((yield from self._to_be(each, *found)))
         return joint(own, beside)
+
+    def _to_be(self, each: Each, account: str, spec: Spec) -> Talk[Route]:
+        """The route of an account as it is, or as it would be opened."""
+        try:
+            return (yield from self.route(account))
+        except UnknownAccount:
+            row, trunk = each.rows(account, spec)
+            return Route((row, *(yield from self.route(trunk.path)).rows))
+
+    def look_anew(self, path: str, labels: Mapping[str, str]) -> None:
+        """Somebody else may have changed accounts that a charge touches."""
+        found = (each.account(path, labels) for each in self.each)
+        beside = [account for account, _ in filter(None, found)]
+        trunks = [each.trunk(path) for each in self.each]
+        for each in (path, *beside, *trunks):
+            self._routes.pop(each, None)
 
     def _beside(self, path: str, labels: Mapping[str, str]) -> Talk[list[Route]]:
         routes = []
@@ -55,21 +67,23 @@ class Dividing(Upkeep):
             found = each.account(path, labels)
             if found is not None:
                 known = self._routes.get(found[0])
-                routes.append(known or (yield from self._met(each, *found)))
+                route = known or (yield from self._met(each, *found))
+                routes += [route] if route else []
         return routes
 
-    def _met(self, each: Each, account: str, spec: Spec) -> Talk[Route]:
-        """The route of an account that may not be there yet."""
+    def _met(self, each: Each, account: str, spec: Spec) -> Talk[Route | None]:
+        """The route of an account that may not be there yet, if there is room."""
         while True:
             try:
                 return (yield from self.route(account))
             except UnknownAccount:
+                if not (yield from self._has_room(each, account, spec)):
+                    return None
                 yield from self._appear(each, account, spec)
 
     def _appear(self, each: Each, account: str, spec: Spec) -> Talk[None]:
         """Open an account; somebody else may do so at the same time."""
         row, trunk = each.rows(account, spec)
-        yield from self._check_room(each, trunk.path, account)
         above = yield from self.route(trunk.path)
         posting = Posting(
             self.new_id(),
@@ -83,15 +97,20 @@ class Dividing(Upkeep):
         if isinstance(answer, Receipt):
             self._there[trunk.path] += 1
 
-    def _check_room(self, each: Each, trunk: str, account: str) -> Talk[None]:
+    def _has_room(self, each: Each, account: str, spec: Spec) -> Talk[bool]:
+        """Whether one more may be opened; raises where its limits stop calls."""
+        row, above = each.rows(account, spec)
+        trunk = above.path
         if self._there.get(trunk, each.most) >= each.most:
             self._there[trunk] = yield from self._in_use(trunk)
-        if self._there[trunk] >= each.most:
+        full = self._there[trunk] >= each.most
+        if full and not row.observed:
             why = (
                 f"there are {each.most:,} accounts below {trunk!r} already; close "
                 f"some, or raise most= of limit_each({each.name!r}, ...)"
             )
             raise AccountClosed(Refusal(Kind.CLOSED, account, detail=why))
+        return not full
 
     def _in_use(self, trunk: str) -> Talk[int]:
         """How many accounts have spent or hold something; others take no room."""

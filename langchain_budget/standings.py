@@ -33,7 +33,7 @@ def explanation_of(
     """All that has a say on the way from the account up to its root."""
     route = yield from ledger.route(path)
     order = Order(vector(amounts) or dict.fromkeys(_limited(route), 1))
-    refusal: Refusal | None = yield from ledger.judged(path, order)
+    refusal = yield from ledger.outlook(path, order, overlooked=False)
     route = yield from ledger.route(path)
     rows: tuple[Row, ...] = yield Ask("below", (route.rows[-1].path,))
     balances: Balances = yield Ask("balances", (tuple(row.path for row in rows),))

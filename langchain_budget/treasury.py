@@ -191,16 +191,18 @@ class Treasury(TreasuryView):
     def _helped(
         self, name: str, reason: str, decide: Callable[..., Approval]
     ) -> Talk[Approval]:
-        path = self._path(name)
+        path, payer = self._path(name), self._reserve or self._account.path
         priority = priority_of((yield from self._ledger.route(path)).rows)
         while True:
-            left = yield from self._free(self._reserve or self._account.path)
+            left = yield from self._free(payer)
             approval = decide(priority=priority, reason=reason, available=left)
             if not approval.approved:
                 return approval
             try:
                 yield from self._grant(path, approval.approved, reason)
-            except BudgetExceeded:
+            except BudgetExceeded as refusal:
+                if refusal.account != payer:
+                    raise  # an account above has not that much
                 continue  # somebody else was helped first: look again
             return approval
 

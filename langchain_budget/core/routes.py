@@ -109,14 +109,15 @@ class Route:
             keys = self.windows(unit, now)
             deltas.append(new(Delta, (keys, 0, value, 0, 0, True, ())))
 
-    def watched(self, amounts: Vector, now: float = 0.0) -> tuple[Delta, ...]:
+    def watched(self, held: Iterable[Delta]) -> tuple[Delta, ...]:
         """The same where the accounts that only observe are not guarded."""
         deltas = []
-        for delta in self.held(amounts, now):
+        for delta in held:
             watched = tuple(key for key in delta[0] if key.account in self.observed)
             guarded = tuple(key for key in delta[0] if key.account not in self.observed)
             if guarded:
-                deltas.append(delta._replace(counters=guarded, spill=()))
+                spill = () if watched else delta.spill
+                deltas.append(delta._replace(counters=guarded, spill=spill))
             if watched:
                 deltas.append(delta._replace(counters=watched, guarded=False))
         return tuple(deltas)
@@ -129,10 +130,11 @@ class Route:
             Delta(self.line(unit)[1][0].payers, lent=value, guarded=True)
             for unit, value in loans.items()
         ]
+        slices = {
+            CounterKey(self.account, unit): value for unit, value in loans.items()
+        }
         held = [
-            delta
-            if delta.counters[0].window
-            else delta._replace(granted=loans.get(delta.counters[0].unit, 0))
+            delta._replace(granted=slices.get(delta.counters[0], 0))
             for delta in self.held(amounts, now)
         ]
         return (*lent, *held)

@@ -48,6 +48,9 @@ OVERLOOKED: Final = frozenset(
 MAY_FREE: Final = frozenset({Kind.EXHAUSTED, Kind.CONTENDED})
 """Refusals that an expired hold or a loan may mend."""
 
+MOVED_ON: Final = frozenset({Kind.STALE, Kind.OUTSIDE})
+"""Refusals of what was reckoned for accounts, or a time, that have changed."""
+
 _SETTLED: Final = Status.SETTLED
 _RELEASED: Final = Status.RELEASED
 _OPEN: Final = Status.OPEN
@@ -121,7 +124,7 @@ def reserve(
     )
 
 
-def watch(posting: Posting, route: Route, order: Order, now: float) -> Posting:
+def watch(posting: Posting, route: Route) -> Posting:
     """
     The same reserve where accounts that only observe have no say.
 
@@ -130,7 +133,7 @@ def watch(posting: Posting, route: Route, order: Order, now: float) -> Posting:
     quiet = [row for row in route.rows if row.path in route.observed and row.frozen]
     frozen = {row.path for row in quiet if not row.closed}
     return posting._replace(
-        deltas=route.watched(order.amounts, now),
+        deltas=route.watched(posting.deltas),
         admit=tuple(each for each in route.admit if each[0] not in frozen),
         seen=tuple(each for each in route.admit if each[0] in frozen),
         unpriced=tuple(

@@ -19,7 +19,9 @@ POLL_SECONDS: Final = 0.05
 class Place:
     """Somebody's place in a queue; it is called when it is worth trying again."""
 
-    def __init__(self, rank: tuple[int, int]) -> None:
+    def __init__(self, account: str, rank: tuple[int, int]) -> None:
+        self.account = account
+        """Where something is lacking."""
         self.rank = rank
         """Higher priority first, then whoever came first."""
         self._called = threading.Event()
@@ -63,20 +65,24 @@ class Queue:
 
     def enter(self, account: str, priority: int) -> Place:
         """A place behind those of the same priority or a higher one."""
-        place = Place((-priority, next(self._serial)))
+        place = Place(account, (-priority, next(self._serial)))
         with self._lock:
-            waiting = self._places.setdefault(account, [])
-            waiting.append(place)
-            waiting.sort(key=lambda each: each.rank)
+            self._insert(place)
         return place
 
-    def leave(self, account: str, place: Place) -> None:
+    def move(self, place: Place, account: str) -> None:
+        """It is in another account that something is lacking: let others try here."""
+        if place.account != account:
+            with self._lock:
+                self._remove(place)
+                place.account = account
+                self._insert(place)
+            self.call()
+
+    def leave(self, place: Place) -> None:
         """Give up a place; whoever is first then tries."""
         with self._lock:
-            waiting = self._places.get(account, [])
-            waiting.remove(place)
-            if not waiting:
-                self._places.pop(account, None)
+            self._remove(place)
         self.call()
 
     def ahead(self, accounts: Iterable[str], priority: int) -> str:
@@ -88,10 +94,10 @@ class Queue:
                     return account
         return ""
 
-    def is_first(self, account: str, place: Place) -> bool:
+    def is_first(self, place: Place) -> bool:
         """Whether nobody who waits for the same account goes before."""
         with self._lock:
-            return self._places[account][0] is place
+            return self._places[place.account][0] is place
 
     def call(self) -> None:
         """Something was given back: the first of each account may try."""
@@ -99,3 +105,14 @@ class Queue:
             first = [waiting[0] for waiting in self._places.values()]
         for place in first:
             place.call()
+
+    def _insert(self, place: Place) -> None:
+        waiting = self._places.setdefault(place.account, [])
+        waiting.append(place)
+        waiting.sort(key=lambda each: each.rank)
+
+    def _remove(self, place: Place) -> None:
+        waiting = self._places[place.account]
+        waiting.remove(place)
+        if not waiting:
+            del self._places[place.account]

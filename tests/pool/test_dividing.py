@@ -7,6 +7,7 @@ import pytest
 from langchain.agents import create_agent
 
 from langchain_budget import (
+    Account,
     AccountClosed,
     AccountFrozen,
     BudgetCallbackHandler,
@@ -22,8 +23,10 @@ from langchain_budget import (
     tokens,
     usd,
 )
+from langchain_budget.core.accounts import join, spec_of
 from langchain_budget.events import WouldRefuse
 from langchain_budget.testing import FakeChatModel
+from langchain_budget.tree import open_account
 from tests.invariants import assert_quiet
 
 ADA, BOB = {"user_id": "ada"}, {"user_id": "bob"}
@@ -340,3 +343,82 @@ def test_limits_may_only_be_watched(pool):
     assert said.account == "acme:user_id/ada"
     with pytest.raises(BudgetExceeded, match="account 'acme' has"):
         pool.reserve(usd(8), labels=ADA)
+
+
+def borrower(pool: BudgetPool) -> Account:
+    """A slice like that of a guard's step, which draws on what its parent has free."""
+    path = join(pool.path, "step")
+    spec = spec_of(carve=[usd(1)])._replace(borrows=True)
+    pool.ledger.run(open_account(pool.ledger, path, spec))
+    return Account(pool.ledger, path)
+
+
+def test_what_a_step_borrows_is_granted_to_no_user(pool):
+    pool.limit_each("user_id", limit=usd(5))
+    step = borrower(pool)
+
+    for _ in range(2):
+        step.reserve(usd(2), labels=ADA).settle()
+
+    assert pool.account("acme:user_id/ada").balance().granted == usd(5)
+    assert pool.account("acme:user_id").balance().granted is None
+    with pytest.raises(BudgetExceeded):
+        step.reserve(usd(2), labels=ADA)
+
+
+def test_a_step_borrows_although_a_user_who_is_only_watched_is_over(pool):
+    pool.limit_each("user_id", limit=usd(1), enforce=False)
+    step = borrower(pool)
+    step.reserve(usd(1), labels=ADA).settle()
+
+    step.reserve(usd(2), labels=ADA).settle()
+
+    assert pool.balance().available == usd(7)
+    assert_quiet(pool.ledger.store)
+
+
+def test_the_parent_pays_for_an_overrun_although_a_watched_user_is_over(pool):
+    pool.limit_each("user_id", limit=usd(1), enforce=False)
+    team = pool.open("team", carve=usd(2))
+
+    team.reserve(usd(2), labels=ADA).settle(usd(5))
+
+    assert pool.balance().available == usd(5)
+    assert team.balance().available == usd(0)
+
+
+def test_whom_there_is_no_room_to_watch_is_not_stopped(pool):
+    pool.limit_each("user_id", limit=usd(1), enforce=False, most=1)
+    pool.reserve(usd(1), labels=ADA).settle()
+
+    pool.reserve(usd(1), labels=BOB).settle()
+
+    assert pool.balance().spent == usd(2)
+    with pytest.raises(UnknownAccount):
+        pool.account("acme:user_id/bob")
+
+
+def test_advice_is_what_a_reservation_would_say(pool):
+    pool.limit_each("user_id", limit=usd(1))
+    pool.limit_each("team", limit=usd(1), enforce=False)
+    pool.reserve(usd(1), labels={"team": "red"}).settle()
+
+    watched = pool.can_afford(usd(1), labels={"team": "red"})
+    pool.account("acme:user_id").freeze()
+    frozen = pool.can_afford(usd(1), labels=ADA)
+
+    assert watched
+    assert not frozen
+    with pytest.raises(AccountFrozen):
+        pool.reserve(usd(1), labels=ADA)
+    pool.reserve(usd(1), labels={"team": "red"}).settle()
+
+
+def test_advice_hears_of_what_another_process_froze(pool):
+    pool.limit_each("user_id", limit=usd(1))
+    pool.reserve(usd("0.50"), labels=ADA).settle()
+    other = BudgetPool("acme", usd(10), store=pool.ledger.store)
+
+    other.account("acme:user_id/ada").freeze()
+
+    assert not pool.can_afford(usd("0.10"), labels=ADA)

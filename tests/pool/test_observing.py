@@ -11,6 +11,7 @@ from langchain_budget import (
 )
 from langchain_budget.events import Refused, WouldRefuse
 from langchain_budget.testing import FakeChatModel
+from tests.interrupted_store import InterruptedStore
 from tests.invariants import assert_quiet
 
 
@@ -101,3 +102,34 @@ async def test_a_model_is_called_beyond_the_limit():
 
     assert len(model.calls) == 5
     assert meter.balance("tokens").spent == tokens(600)
+
+
+def test_advice_does_not_refuse_either_but_an_explanation_says_what_it_would(pool):
+    pool.admin.observe(on=True)
+    pool.reserve(usd(1)).settle()
+
+    advice = pool.can_afford(usd(2))
+
+    assert advice
+    assert pool.explain(usd(2)).observed
+
+
+def test_an_account_that_changes_meanwhile_does_not_stop_who_is_only_watched():
+    store = InterruptedStore()
+    pool = BudgetPool("acme", usd(1), store=store)
+    pool.admin.observe(on=True)
+    pool.reserve(usd(1)).settle()
+    other = BudgetPool.attach("acme", store=store)
+    asked = []
+
+    def third_time():
+        asked.append("reserve")
+        if len(asked) < 3:
+            store.before["reserve"] = third_time
+        else:
+            other.freeze("a trial")
+
+    store.before["reserve"] = third_time
+    pool.reserve(usd(3)).settle()
+
+    assert pool.balance().spent == usd(4)

@@ -363,3 +363,13 @@ def test_money_is_conserved_whatever_is_done(actions):
         assert have + pool.balance().spent.value == usd(100).value
 
     assert pool.admin.verify().ok
+
+
+def test_an_emergency_that_an_account_above_cannot_pay_is_refused(pool):
+    crew = pool.open("crew", limit=usd(1_000_000))
+    crew.open("a", carve=usd(1), priority=9)
+
+    with pytest.raises(BudgetExceeded) as refusal:
+        Treasury(crew).emergency("a", usd(500_000), reason="urgent")
+
+    assert refusal.value.account == pool.path

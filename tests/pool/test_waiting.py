@@ -232,3 +232,25 @@ def test_a_guard_waits_too():
 
         assert run.result() == {"done": True}
     assert_quiet(pool.ledger.store)
+
+
+def test_who_lacks_something_else_by_now_is_in_nobodys_way(pool):
+    narrow, wide = pool.open("narrow", limit=usd("0.20")), pool.open("wide")
+    kept = narrow.reserve(usd("0.10"))
+    large = wide.reserve(usd("0.90"))
+
+    with ThreadPoolExecutor(3) as threads:
+        first = threads.submit(wide.reserve, usd("0.10"), wait_seconds=LONG)
+        queued(pool, 1)
+        second = threads.submit(narrow.reserve, usd("0.15"), wait_seconds=LONG)
+        queued(pool, 2)
+        large.settle(usd(0))
+        first.result().settle(usd(0))
+        third = threads.submit(wide.reserve, usd("0.10"), wait_seconds=LONG)
+        third.result(timeout=LONG / 3).settle()
+        waits = not second.done()
+        kept.settle(usd(0))
+        second.result().settle()
+
+    assert waits
+    assert_quiet(pool.ledger.store)
