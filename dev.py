@@ -46,9 +46,9 @@ def demo(arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Run the tests; arguments go to pytest."""
+    """Run the tests, two at a time; or what the arguments say to pytest."""
     install("test")
-    return run("pytest", *arguments)
+    return run("pytest", *(arguments or ["--numprocesses=2", "--dist=loadfile"]))
 
 
 def check(arguments: list[str]) -> int:

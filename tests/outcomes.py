@@ -1,4 +1,4 @@
-"""What was collected and what has become of it, for a test that runs last."""
+"""What was collected and what has become of it, for a check at the very end."""
 
 from typing import NamedTuple
 
@@ -13,11 +13,11 @@ class Outcomes(NamedTuple):
     """What their cases have come to so far: `passed`, `failed`, `skipped`."""
 
     def collect(self, item: pytest.Item) -> None:
-        self.collected.add(named(item))
+        self.collected.add(named(item.nodeid))
 
-    def note(self, item: pytest.Item, report: pytest.TestReport) -> None:
+    def note(self, report: pytest.TestReport) -> None:
         if report.when == "call" or not report.passed:
-            self.seen.setdefault(named(item), set()).add(report.outcome)
+            self.seen.setdefault(named(report.nodeid), set()).add(report.outcome)
 
 
 KEY = pytest.StashKey[Outcomes]()
@@ -28,6 +28,21 @@ def of(config: pytest.Config) -> Outcomes:
     return config.stash.setdefault(KEY, Outcomes(set(), {}))
 
 
-def named(item: pytest.Item) -> str:
+def named(node: str) -> str:
     """The name of a test, whichever of its cases this is."""
-    return item.nodeid.partition("[")[0]
+    return node.partition("[")[0]
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether another process has the whole picture."""
+    return hasattr(config, "workerinput")
+
+
+class Recorder:
+    """Notes each report, of all processes that run tests."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        of(self._config).note(report)

@@ -126,5 +126,5 @@ def test_every_test_that_is_named_has_passed(request: pytest.FixtureRequest) -> 
     missing = [each for each in tests if "passed" not in run.seen.get(each, ())]
 
     assert failed == {}
-    if missing:
+    if missing and not outcomes.is_worker(request.config):  # else `conftest.py` looks
         pytest.skip(f"{len(missing)} of {len(tests)} tests were not run, only found")
