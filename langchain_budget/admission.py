@@ -238,6 +238,9 @@ class Admission(Dividing):
     def _refused(self, refusal: Refusal, path: str, order: Order) -> Exception:
         if refusal.kind is Kind.UNPRICED:
             refusal = refusal._replace(detail=order.labels.get("model", ""))
+        elif refusal.kind in MOVED_ON:
+            why = f"accounts or windows changed {TRIES} times while it was asked"
+            refusal = refusal._replace(kind=Kind.STORE, detail=why)
         self._announce(Refused, refusal, path, order)
         return refused(refusal)
 

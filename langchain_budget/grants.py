@@ -227,11 +227,13 @@ def _set_window(ledger: Ledger, path: str, limit: Limit, reason: str) -> Talk[No
         turn = dict(row.turns).get(limit.window.span, 0)
         instance = limit.window.at(now, turn)
         had = row.ceiling(limit.name)
-        name = limit.window.counters(now, turn)[0]
-        deltas = moves.rewindow(CounterKey(path, unit, name), had, value)
-        if deltas:
+        key = CounterKey(path, unit, limit.window.counters(now, turn)[0])
+        if had is not None:
             # It begins with what it is granted so far, before that is another sum.
-            yield Posting(ledger.new_id(), "touch", path, moves.touched(deltas))
+            yield Posting(ledger.new_id(), "touch", path, moves.touched(key))
+            balances = yield Ask("balances", ((path,),))
+            had = balances[key].granted
+        deltas = moves.rewindow(key, had, value)
         posting = Posting(
             ledger.new_id(),
             "set_limit",

@@ -135,7 +135,8 @@ class Ledger(Admission):
                 raise HoldNotOpen(answer.detail, "unknown, or older than what is kept")
             if not rules.replaces(charge, hold):
                 return hold
-            build = partial(rules.supersede, hold, charge)
+            now = yield from self.now()
+            build = partial(rules.supersede, hold, charge, now=now)
             _, answer = yield from self.close_hold(hold, build)
         msg = f"hold {refusal.hold} changed {TRIES} times while it was charged"
         raise StoreError(msg)

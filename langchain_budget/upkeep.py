@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from langchain_budget.books import Books
 from langchain_budget.core import leases, moves, rolling, rules
@@ -13,6 +14,9 @@ from langchain_budget.core.routes import Route
 from langchain_budget.pricing.prices import PriceBook
 from langchain_budget.stores._drive import Ask, Talk
 from langchain_budget.stores.base import Store
+
+TRIES: Final = 3
+"""How often a window is rolled on, if the store takes longer than one of its parts."""
 
 
 class Upkeep(Books):
@@ -45,12 +49,11 @@ class Upkeep(Books):
     def roll(self, limits: Iterable[rolling.Limit]) -> Talk[None]:
         """Let what has left them leave the rolling windows, once in each part."""
         for limit in limits:
-            window, done = limit[2], False
-            while not done:
+            for _ in range(TRIES):
                 now = yield from self.now()
-                done = self._rolled.get(limit) == window.part(now)
-                if not done:
-                    yield from self._roll(limit, now)
+                if self._rolled.get(limit) == limit[2].part(now):
+                    break
+                yield from self._roll(limit, now)
 
     def _roll(self, limit: rolling.Limit, now: float) -> Talk[None]:
         balances = yield Ask("balances", ((limit[0],),))

@@ -16,6 +16,7 @@ from langchain_budget.adapters.payers import metadata_of
 from langchain_budget.core.accounts import SEPARATOR
 from langchain_budget.core.amounts import USD, Amount, nanos, show
 from langchain_budget.core.postings import CounterKey
+from langchain_budget.core.windows import Window
 from langchain_budget.errors import (
     BudgetExceeded,
     BudgetRefused,
@@ -173,8 +174,15 @@ def mender(
 
 
 def can_be_topped_up(refusal: BudgetRefused) -> TypeGuard[BudgetExceeded]:
-    """Whether more money would help: not where a single call is too large."""
-    return isinstance(refusal, BudgetExceeded) and not isinstance(refusal, CallTooLarge)
+    """
+    Whether more money would help, and can be given for once.
+
+    Not where a single call is too large; and a rolling window does not end, so what
+    is granted in it would be granted for ever: that is for `set_limit`.
+    """
+    if not isinstance(refusal, BudgetExceeded) or isinstance(refusal, CallTooLarge):
+        return False
+    return not Window(refusal.refusal.window.partition("@")[0]).is_rolling
 
 
 def is_in_graph() -> bool:

@@ -62,10 +62,9 @@ def rewindow(key: CounterKey, had: int | None, value: int) -> tuple[Delta, ...]:
     return (Delta((key,), granted=value - had),) if had is not None else ()
 
 
-def touched(deltas: tuple[Delta, ...]) -> tuple[Delta, ...]:
-    """Nothing but that their counters begin, with what they are granted at first."""
-    keys = deltas[0].counters
-    return Delta(keys, granted=1), Delta(keys, granted=-1)
+def touched(key: CounterKey) -> tuple[Delta, ...]:
+    """Nothing but that a counter begins, with what it is granted at first."""
+    return Delta((key,), granted=1), Delta((key,), granted=-1)
 
 
 def shifted(

@@ -25,6 +25,7 @@ from langchain_budget.core.postings import (
     new,
 )
 from langchain_budget.core.routes import Line, Route
+from langchain_budget.core.windows import has_left
 
 HOLD_TTL_SECONDS: Final = 900.0
 """How long a hold lives when nobody says otherwise: a quarter of an hour."""
@@ -194,8 +195,12 @@ def replaces(charge: Charge, hold: Hold) -> bool:
     return charge.basis is _ESTIMATED and state == (Status.EXPIRED, _NONE)
 
 
-def supersede(hold: Hold, charge: Charge, route: Route) -> Posting:
-    """Put *charge* in the place of what a closed hold was charged."""
+def supersede(hold: Hold, charge: Charge, route: Route, now: float = 0.0) -> Posting:
+    """
+    Put *charge* in the place of what a closed hold was charged.
+
+    What has left a rolling window by *now* is not given back to it once more.
+    """
     units = dict.fromkeys([*hold.charged, *charge.amounts])
     difference = {
         unit: charge.amounts.get(unit, 0) - hold.charged.get(unit, 0) for unit in units
@@ -208,11 +213,19 @@ def supersede(hold: Hold, charge: Charge, route: Route) -> Posting:
         f"{hold.id}:supersede",
         "supersede",
         hold.account,
-        _spent(hold, difference, route),
+        tuple(_still(delta, hold, now) for delta in _spent(hold, difference, route)),
         hold=CloseHold(hold.id, _SETTLED, charge.basis, charge.amounts, before),
         note=Note(difference, doubt, charge.basis, charge.labels, str(hold.basis)),
         seen=route.closing,
     )
+
+
+def _still(delta: Delta, hold: Hold, now: float) -> Delta:
+    """What is given back, where what the hold was charged is still counted."""
+    if delta.spent >= 0:
+        return delta
+    keys = (key for key in delta.counters if not has_left(key[2], hold.opened_at, now))
+    return delta._replace(counters=tuple(keys))
 
 
 def opened(posting: Posting) -> Hold:

@@ -179,6 +179,33 @@ async def test_a_day_is_topped_up_for_that_day(pool: BudgetPool) -> None:
     assert balance.granted == tokens(900)
 
 
+async def test_a_rolling_window_is_not_topped_up_for_ever(pool: BudgetPool) -> None:
+    rolling = BudgetPool("rolling", tokens(500).per("5h"))
+    agent = agent_of(busy(max_tokens=100), rolling, on_exceeded="interrupt")
+
+    with pytest.raises(BudgetExceeded, match="in any 5h"):
+        await both(agent, ASKED, "invoke")
+
+    assert [
+        each.kind for each in rolling.admin.journal() if each.kind == "top_up"
+    ] == []
+    assert_quiet(rolling.ledger.store)
+
+
+async def test_a_limit_that_is_set_counts_whatever_was_topped_up(
+    pool: BudgetPool,
+) -> None:
+    day = BudgetPool("daily", tokens(500).per("day"))
+    agent = agent_of(busy(max_tokens=100), day, on_exceeded="interrupt")
+    await both(agent, ASKED, "invoke")
+    await both(agent, Command(resume=400), "invoke")
+
+    day.set_limit(tokens(600).per("day"))
+
+    (balance,) = day.report().balances
+    assert balance.granted == tokens(600)
+
+
 @each_way
 async def test_cheaper_models_are_tried_in_turn(how: str) -> None:
     pool = BudgetPool("acme", usd("0.005"), prices=PRICES)

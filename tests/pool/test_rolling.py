@@ -12,6 +12,7 @@ from langchain_budget import (
     BudgetExceeded,
     BudgetPool,
     MemoryStore,
+    StoreUnavailable,
     tokens,
     usd,
 )
@@ -175,3 +176,51 @@ def test_no_window_ever_sees_more_and_no_call_waits_a_part_too_long(steps):
             spent.append((now, amount))
             assert inside + amount <= 10
     assert pool.admin.verify().ok
+
+
+def test_what_has_left_is_not_given_back_once_more(opened, clock):
+    pool = opened()
+    guessed = pool.reserve(usd(5))
+    guessed.settle()
+    clock.advance(5 * HOUR + PART)
+    pool.reserve(usd(10)).settle()
+
+    guessed.settle(usd(2))
+
+    with pytest.raises(BudgetExceeded):
+        pool.reserve(usd(1))
+    assert pool.balance().spent == usd(12)
+    assert pool.admin.verify().ok
+
+
+def test_what_is_still_counted_is_given_back(opened, clock):
+    pool = opened()
+    guessed = pool.reserve(usd(5))
+    guessed.settle()
+    clock.advance(4 * HOUR)
+
+    guessed.settle(usd(2))
+
+    pool.reserve(usd(8)).settle()
+    with pytest.raises(BudgetExceeded):
+        pool.reserve(usd(1))
+
+
+class SlowStore(MemoryStore):
+    """A store whose clock goes on by as much as each answer takes."""
+
+    def __init__(self, clock: StillClock) -> None:
+        super().__init__(clock)
+        self.still = clock
+
+    def post(self, posting):
+        self.still.advance(0.1)
+        return super().post(posting)
+
+
+def test_a_window_shorter_than_the_answers_of_the_store_is_refused_not_waited_for():
+    clock = StillClock(1_000_000)
+    pool = BudgetPool("acme", usd(10).per("5s"), store=SlowStore(clock))
+
+    with pytest.raises(StoreUnavailable, match="changed 8 times"):
+        pool.reserve(usd(1))
