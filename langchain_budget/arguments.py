@@ -40,7 +40,7 @@ def order_of(
     return Order(
         vector(amounts),
         ttl_seconds=lifetime(ttl_seconds),
-        labels=dict(labels or {}),
+        labels=check_metadata(labels, "labels"),
         wait_seconds=patience(wait_seconds),
     )
 

@@ -14,6 +14,7 @@ from langchain_budget.books import EXPECTED_OUTPUT
 from langchain_budget.core.accounts import Spec, check_name, check_root, spec_of
 from langchain_budget.core.amounts import Amount, Limit, tokens
 from langchain_budget.core.dividing import MOST, Each
+from langchain_budget.core.traits import check_metadata
 from langchain_budget.errors import InvalidAmount, InvalidName
 from langchain_budget.ids import new_id
 from langchain_budget.journal_export import Progress
@@ -227,6 +228,11 @@ def divided(each: Each) -> Each:
     if not labels or len(set(labels)) < len(labels):
         msg = f"labels {labels!r}: name one, or several different ones"
         raise InvalidName(msg)
+    strange = sorted(set(each.missing) - set(labels))
+    if strange:
+        msg = f"missing {', '.join(strange)}: labels are {', '.join(labels)}"
+        raise InvalidName(msg)
+    check_metadata(each.missing, "missing")
     if type(most) is not int or most < 1:
         msg = f"most={most!r}: give a whole number above zero"
         raise InvalidAmount(msg)

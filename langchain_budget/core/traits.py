@@ -71,11 +71,13 @@ def check_priority(priority: Any) -> int:
     return int(priority)
 
 
-def check_metadata(metadata: Mapping[Any, Any] | None) -> Mapping[str, str]:
+def check_metadata(
+    metadata: Mapping[Any, Any] | None, what: str = "metadata"
+) -> Mapping[str, str]:
     """Metadata that can be kept: text by text."""
     for key, value in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
-            msg = f"metadata {key!r}: {value!r}: give text by text"
+            msg = f"{what} {key!r}: {value!r}: give text by text"
             raise InvalidName(msg)
     return dict(metadata or {})
 

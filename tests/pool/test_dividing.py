@@ -422,3 +422,18 @@ def test_advice_hears_of_what_another_process_froze(pool):
     other.account("acme:user_id/ada").freeze()
 
     assert not pool.can_afford(usd("0.10"), labels=ADA)
+
+
+@pytest.mark.parametrize("missing", [{"user": "nobody"}, {"user_id": 5}])
+def test_what_is_missing_has_a_label_that_is_limited(pool, missing):
+    with pytest.raises(InvalidName, match="missing"):
+        pool.limit_each("user_id", limit=usd(1), missing=missing)
+
+
+def test_labels_are_text(pool):
+    pool.limit_each("user_id", limit=usd(1))
+
+    with pytest.raises(InvalidName, match="labels 'user_id': 5: give text"):
+        pool.reserve(usd(1), labels={"user_id": 5})
+
+    assert_quiet(pool.ledger.store)
