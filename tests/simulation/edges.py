@@ -62,7 +62,7 @@ def keys_of(entry: Entry) -> list[Key]:
 
 
 def lent_by(entry: Entry) -> set[Key]:
-    """What the entry only lends to an account below is not used, and crosses nothing."""
+    """What an entry only lends to an account below is not used: it crosses nothing."""
     lent = (each.counters for each in entry.deltas if each.lent)
     return {(key.account, key.unit) for keys in lent for key in keys}
 
