@@ -171,7 +171,8 @@ def production(
         pool: A pool or one of its accounts.
         account: The path below *pool*, as in `BudgetMiddleware`.
         per_minute: What may be spent in a minute, as `usd(1)`; kept in the books from
-            now on, for all processes.
+            now on, for all processes. With a shared store, one that opens the pool
+            again names this limit too, `usd(1).per("minute")`, or attaches to it.
         options: For `BudgetMiddleware`: `on_exceeded`, `tool_costs` and so on.
 
     >>> from langchain_budget import BudgetPool, usd
