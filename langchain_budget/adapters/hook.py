@@ -8,6 +8,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import BaseMessage
 from langchain_core.tracers.context import register_configure_hook
 
 from langchain_budget.account import Account
@@ -69,9 +70,11 @@ class _Hook:
     """
 
     def get(self) -> BaseCallbackHandler | None:
-        if scope_now.get() is not None or STEPS:
+        if scope_now.get() is not None:
             return _HANDLER
-        return _LOOKOUT if SCOPES.is_strayed() else None
+        if SCOPES.is_strayed():
+            return _FOLLOWING_LOOKOUT if STEPS else _LOOKOUT
+        return _HANDLER if STEPS else None
 
 
 class Lookout(BaseCallbackHandler):
@@ -91,7 +94,24 @@ class Lookout(BaseCallbackHandler):
         self.on_chat_model_start(run_id=run_id, **options)
 
 
+class FollowingLookout(ScopeHandler):
+    """Does both: warns, and follows runs for what guards have reserved."""
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **options: Any,
+    ) -> None:
+        """Warn, if nobody holds for it."""
+        _LOOKOUT.on_chat_model_start(run_id=run_id, **options)
+
+
 _HANDLER = ScopeHandler()
 _LOOKOUT = Lookout()
+_FOLLOWING_LOOKOUT = FollowingLookout()
 _hook = cast("ContextVar[BaseCallbackHandler | None]", _Hook())
 register_configure_hook(_hook, inheritable=True)
