@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from langchain_budget.adapters.charges import amounts_of
+from langchain_budget.adapters.charges import amounts_of, held
 from langchain_budget.adapters.underway import Call
 from langchain_budget.core.amounts import OUTPUT_TOKENS, TOKENS, USD
+from langchain_budget.core.judge import too_large
+from langchain_budget.core.postings import Hold
 from langchain_budget.core.rules import Order
+from langchain_budget.errors import refused
 from langchain_budget.ledger import Closing
 from langchain_budget.pricing.usage import Usage
 
@@ -30,13 +33,26 @@ def grow(call: Call) -> None:
     size = call.request
     step = max(STEP, size.output_tokens)
     room = size.output_tokens + len(call.more) * step
-    if call.hold is None or call.closed or size.capped or call.seen <= room:
+    if call.hold is None or call.closed or size.capped:
+        return
+    if call.ledger.per_call:
+        check_size(call, call.hold)
+    if call.seen <= room:
         return
     price = call.ledger.prices.price_of(size.model)
     wanted = amounts_of(Usage(input=0, output=step), price)
     amounts = {unit: value for unit, value in wanted.items() if unit in _UNITS}
     order = Order(amounts, labels=call.labels)
     call.more.append(call.ledger.run(call.ledger.reserve(call.hold.account, order)))
+
+
+def check_size(call: Call, hold: Hold) -> None:
+    """Raises when what was streamed is more than a single call may be."""
+    price = call.ledger.prices.price_of(call.request.model)
+    used = held(call.request, price, call.seen)
+    refusal = too_large(hold.account, used, call.ledger.per_call)
+    if refusal is not None:
+        raise refused(refusal)
 
 
 def give_back(call: Call) -> None:

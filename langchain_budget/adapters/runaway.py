@@ -14,7 +14,6 @@ from langchain_budget.account import Account
 from langchain_budget.adapters.extra import AgentMiddleware, ToolCallRequest
 from langchain_budget.adapters.middleware import BudgetMiddleware
 from langchain_budget.adapters.payers import labels_of, metadata_of, payer_of
-from langchain_budget.core.amounts import Amount, Limit
 from langchain_budget.core.events import Refused
 from langchain_budget.core.faults import InvalidPolicy
 from langchain_budget.core.postings import Balance, Basis, Kind, Refusal
@@ -156,35 +155,37 @@ class RunawayGuard(AgentMiddleware[Any, Any, Any]):
 
 
 def production(
-    pool: Account,
-    account: str | None = None,
-    *,
-    per_minute: Amount | Limit | None = None,
-    **options: Any,
+    pool: Account, account: str | None = None, **options: Any
 ) -> list[AgentMiddleware[Any, Any, Any]]:
     """
     Middleware for an agent in production, in the right order.
 
-    Guards against agents that run away, then `BudgetMiddleware`.
+    Guards against agents that run away, then `BudgetMiddleware`. What may be spent in
+    a minute is a limit of the pool, so that all processes keep to it; without one an
+    agent that runs away spends all there is at once.
 
     Args:
-        pool: A pool or one of its accounts.
+        pool: A pool or one of its accounts, with a limit for each minute on the way
+            to the root.
         account: The path below *pool*, as in `BudgetMiddleware`.
-        per_minute: What may be spent in a minute, as `usd(1)`; kept in the books from
-            now on, for all processes. With a shared store, one that opens the pool
-            again names this limit too, `usd(1).per("minute")`, or attaches to it.
         options: For `BudgetMiddleware`: `on_exceeded`, `tool_costs` and so on.
 
+    Raises:
+        InvalidPolicy: There is no limit for each minute.
+
     >>> from langchain_budget import BudgetPool, usd
-    >>> pool = BudgetPool("acme", usd(10))
-    >>> [type(each).__name__ for each in production(pool, per_minute=usd(1))]
+    >>> pool = BudgetPool("acme", usd(10), usd(1).per("minute"))
+    >>> [type(each).__name__ for each in production(pool)]
     ['RunawayGuard', 'BudgetMiddleware']
     """
-    if per_minute is not None:
-        limit = (
-            per_minute.per("minute") if isinstance(per_minute, Amount) else per_minute
+    payer = payer_of(pool, account)
+    rows = payer.ledger.run(payer.ledger.route(payer.account.path)).rows
+    if not any(name.endswith("@minute") for row in rows for name, _ in row.ceilings):
+        msg = (
+            f"{payer.account.path!r} has no limit for a minute: open the pool with "
+            f"one, BudgetPool(..., usd(10), usd(1).per('minute'))"
         )
-        pool.set_limit(limit, reason="production")
+        raise InvalidPolicy(msg)
     return [RunawayGuard(pool, account), BudgetMiddleware(pool, account, **options)]
 
 

@@ -33,6 +33,9 @@ LIVE: Final = RING + 1
 SLOTS: Final = 2 * LIVE
 """Counters of parts, used in turn: a part has left long before its own is reused."""
 
+SHORTEST_SECONDS: Final = 10
+"""Of a rolling window: its parts have to be longer than a store takes to answer."""
+
 FOR_EVER: Final = (float("-inf"), float("inf"))
 
 _ROLLING: Final = re.compile(r"([1-9][0-9]{0,5})(s|min|h|d)")
@@ -143,7 +146,11 @@ def window_of(text: object, zone: str = "UTC") -> Window:
         )
         raise InvalidAmount(msg)
     _zone(zone)
-    return Window(span, zone if span in CALENDAR else "UTC")
+    made = Window(span, zone if span in CALENDAR else "UTC")
+    if made.is_rolling and made.seconds < SHORTEST_SECONDS:
+        msg = f"{text!r} is too short: give at least {SHORTEST_SECONDS}s"
+        raise InvalidAmount(msg)
+    return made
 
 
 def has_left(counter: str, then: float, now: float) -> bool:

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from langchain_budget import BudgetCallbackHandler, BudgetExceeded, BudgetPool, tokens
+from langchain_budget import (
+    BudgetCallbackHandler,
+    BudgetExceeded,
+    BudgetPool,
+    CallTooLarge,
+    tokens,
+)
 from langchain_budget.testing import FakeChatModel
 from tests.invariants import assert_quiet
 
@@ -78,4 +84,16 @@ def test_a_cap_was_held_for_in_full() -> None:
 
     assert len(list(model.stream("Hi", handled(pool)))) >= 500
 
+    assert_quiet(pool.ledger.store)
+
+
+def test_a_single_call_keeps_to_its_own_ceiling() -> None:
+    pool = pool_of(100_000)
+    pool.ledger.per_call = {"tokens": 500}
+    read = []
+
+    with pytest.raises(CallTooLarge):
+        read.extend(FakeChatModel(replies=[LONG]).stream("Hi", handled(pool)))
+
+    assert 400 < len(read) <= 500
     assert_quiet(pool.ledger.store)

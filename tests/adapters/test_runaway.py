@@ -70,7 +70,8 @@ async def test_the_same_call_again_and_again_is_stopped_by_name(
     heard: list[Any] = []
     pool.subscribe(heard.append)
     model = FakeChatModel(replies=[searching("x")], usage=(20, 5))
-    agent = create_agent(model, [search], middleware=production(pool))
+    middleware = [RunawayGuard(pool), BudgetMiddleware(pool)]
+    agent = create_agent(model, [search], middleware=middleware)
 
     with pytest.raises(RunawayStopped, match="'identical_tool_calls' guard") as stopped:
         await both(agent, ASKED, how)
@@ -138,14 +139,19 @@ async def test_how_many_are_started_is_a_limit_like_others() -> None:
         nested(pool, 3).invoke(ASKED)
 
 
-async def test_production_limits_what_is_spent_in_a_minute(pool: BudgetPool) -> None:
+async def test_production_limits_what_is_spent_in_a_minute() -> None:
+    pool = BudgetPool("acme", tokens(100_000), tokens(100).per("minute"))
     model = FakeChatModel(replies=["Hi."], usage=(60, 10), max_tokens=20)
-    middleware = production(pool, per_minute=tokens(100))
-    agent = create_agent(model, middleware=middleware)
+    agent = create_agent(model, middleware=production(pool))
     agent.invoke(ASKED)
 
     with pytest.raises(BudgetExceeded, match="per minute"):
         agent.invoke(ASKED)
+
+
+def test_production_wants_a_limit_for_each_minute(pool: BudgetPool) -> None:
+    with pytest.raises(InvalidPolicy, match="has no limit for a minute"):
+        production(pool)
 
 
 @pytest.mark.parametrize(

@@ -71,3 +71,10 @@ def test_what_is_no_window_is_refused(text):
 def test_what_is_no_time_zone_is_refused(zone):
     with pytest.raises(InvalidAmount, match="is no time zone"):
         window_of("day", zone)
+
+
+def test_a_rolling_window_is_not_shorter_than_a_store_can_tell():
+    assert window_of("10s").seconds == 10
+
+    with pytest.raises(InvalidAmount, match="at least 10s"):
+        window_of("9s")
