@@ -156,6 +156,8 @@ class JointRoute(Route):
         self.rows = tuple(row for each in self._routes for row in each.rows)
         self.admit = tuple(pair for each in self._routes for pair in each.admit)
         self.observed = frozenset().union(*(each.observed for each in self._routes))
+        if own.rows[-1].observed:  # a pool that only watches stops nobody at all
+            self.observed = frozenset(row.path for row in self.rows)
         self._limited = _limited(self.rows)
 
     def line(self, unit: str) -> Line:

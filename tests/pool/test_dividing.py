@@ -437,3 +437,16 @@ def test_labels_are_text(pool):
         pool.reserve(usd(1), labels={"user_id": 5})
 
     assert_quiet(pool.ledger.store)
+
+
+def test_a_pool_that_only_observes_stops_no_user(pool):
+    pool.limit_each("user_id", limit=usd(1))
+    pool.admin.observe(on=True)
+
+    pool.reserve(usd(3), labels=ADA).settle()
+    assert pool.can_afford(usd(3), labels=ADA)
+
+    pool.admin.observe(on=False)
+    with pytest.raises(BudgetExceeded, match="acme:user_id/ada"):
+        pool.reserve(usd("0.10"), labels=ADA)
+    assert pool.account(":user_id/ada").balance().spent == usd(3)
