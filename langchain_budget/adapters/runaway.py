@@ -212,7 +212,10 @@ def _times(call: Mapping[str, Any], messages: Sequence[BaseMessage]) -> int:
     for message in reversed(messages):
         if isinstance(message, HumanMessage):
             break
-        times += sum(_same(call, each) for each in getattr(message, "tool_calls", ()))
+        calls = getattr(message, "tool_calls", ())
+        ids = [each["id"] for each in calls if _same(call, each)]
+        # Of several in one message, those before this one.
+        times += ids.index(call["id"]) + 1 if call["id"] in ids else len(ids)
     return times
 
 

@@ -92,6 +92,21 @@ async def test_other_arguments_are_another_call(pool: BudgetPool) -> None:
     assert result["messages"][-1].text == "Done."
 
 
+async def test_of_many_at_once_the_first_are_run(pool: BudgetPool) -> None:
+    calls = [
+        {"name": "search", "args": {"query": "x"}, "id": str(number)}
+        for number in range(5)
+    ]
+    model = FakeChatModel(replies=[AIMessage("", tool_calls=calls), "Done."])
+    guard = RunawayGuard(pool, on_exceeded="tell")
+    agent = create_agent(model, [search], middleware=[guard])
+
+    result = agent.invoke(ASKED)
+
+    said = [each.text for each in result["messages"] if each.type == "tool"]
+    assert [each.startswith("found") for each in said] == [True] * 3 + [False] * 2
+
+
 async def test_a_model_may_be_told_and_do_something_else(pool: BudgetPool) -> None:
     replies = [searching("x", number) for number in range(3)]
     model = FakeChatModel(replies=[*replies, "I see."], usage=(20, 5))
