@@ -153,15 +153,15 @@ def window_of(text: object, zone: str = "UTC") -> Window:
     return made
 
 
-def has_left(counter: str, then: float, now: float) -> bool:
+def has_left(counter: str, at: float, now: float) -> bool:
     """
-    Whether what was counted *then* in a counter of a rolling window is out of it.
+    Whether what was counted *at* one time in a counter of a rolling window is out of it.
 
     >>> has_left("5h~7", 0, 5 * 3600), has_left("5h~7", 0, 5 * 3600 + 300)
     (False, True)
     """
     window = Window(counter.partition("@")[0].partition("~")[0])
-    return window.is_rolling and window.part(now) - window.part(then) >= LIVE
+    return window.is_rolling and window.part(now) - window.part(at) >= LIVE
 
 
 @lru_cache(maxsize=256)
