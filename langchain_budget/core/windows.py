@@ -155,7 +155,7 @@ def window_of(text: object, zone: str = "UTC") -> Window:
 
 def has_left(counter: str, at: float, now: float) -> bool:
     """
-    Whether what was counted *at* one time in a counter of a rolling window is out of it.
+    Whether what was counted *at* a time in a counter of a rolling window has left.
 
     >>> has_left("5h~7", 0, 5 * 3600), has_left("5h~7", 0, 5 * 3600 + 300)
     (False, True)
