@@ -186,7 +186,18 @@ class Treasury(TreasuryView):
         return (yield from self._divided(lambda claims: policy(claims, whole), reason))
 
     def _rebalanced(self, policy: Policy, reason: str) -> Talk[dict[str, Change]]:
-        return (yield from self._divided(partial(_anew, policy), reason))
+        return (yield from self._divided(partial(self._anew, policy), reason))
+
+    def _anew(self, policy: Policy, claims: Sequence[Claim]) -> Mapping[str, int]:
+        """What all have left together is the total."""
+        total = sum(claim.remaining for claim in claims)
+        if total < 0:
+            msg = (
+                f"the accounts below {self._account.path!r} are overdrawn by "
+                f"{Amount(self.unit, -total)} together: top one of them up first"
+            )
+            raise InvalidPolicy(msg)
+        return policy(claims, total)
 
     def _helped(
         self, name: str, reason: str, decide: Callable[..., Approval]
@@ -242,8 +253,3 @@ def _claim(claims: Sequence[Claim], name: str) -> Claim:
             return claim
     msg = f"{name!r} is not among {', '.join(claim.name for claim in claims)}"
     raise InvalidPolicy(msg)
-
-
-def _anew(policy: Policy, claims: Sequence[Claim]) -> Mapping[str, int]:
-    """What all have left together is the total."""
-    return policy(claims, sum(claim.remaining for claim in claims))

@@ -31,7 +31,8 @@ class Place:
         """It is this one's turn to try."""
         self._called.set()
         if self._wake is not None:
-            self._wake()
+            with suppress(RuntimeError):  # its loop was closed, and it waits no more
+                self._wake()
 
     def wait(self, seconds: float) -> None:
         """Wait for a call, in a thread."""

@@ -373,3 +373,12 @@ def test_an_emergency_that_an_account_above_cannot_pay_is_refused(pool):
         Treasury(crew).emergency("a", usd(500_000), reason="urgent")
 
     assert refusal.value.account == pool.path
+
+
+def test_accounts_that_are_overdrawn_together_cannot_be_divided(store_url):
+    pool = BudgetPool("acme", usd(10), store=store_url)
+    web = pool.open("web", limit=usd(1))
+    web.reserve(usd(1)).settle(usd(5))
+
+    with pytest.raises(InvalidPolicy, match=r"overdrawn by \$4.00 together"):
+        Treasury(pool).rebalance()

@@ -254,3 +254,17 @@ def test_who_lacks_something_else_by_now_is_in_nobodys_way(pool):
 
     assert waits
     assert_quiet(pool.ledger.store)
+
+
+def test_a_waiter_whose_loop_is_gone_spoils_nobody_elses_settle():
+    pool = BudgetPool("acme", usd(1))
+    first = pool.reserve(usd(1))
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(pool.areserve(usd(1), wait_seconds=LONG))
+    loop.run_until_complete(queued_tasks(pool, 1))
+    loop.close()
+
+    first.settle(usd("0.25"))
+
+    assert pool.balance().spent == usd("0.25")
+    assert not task.done()
