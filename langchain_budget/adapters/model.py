@@ -99,8 +99,9 @@ class BudgetedModel:
             yield from stream(messages, stop, run_manager, **kwargs)
             return
         call = self._purse.ledger.run(self._admit(messages, stop, run_manager, kwargs))
-        pieces = stream(messages, stop, run_manager, **(kwargs | call.settings))
+        pieces: Any = None
         try:
+            pieces = stream(messages, stop, run_manager, **(kwargs | call.settings))
             while (chunk := self._next(pieces)) is not _END:
                 over = call.note(chunk)
                 yield chunk
@@ -124,8 +125,9 @@ class BudgetedModel:
             return
         talk = self._admit(messages, stop, run_manager, kwargs)
         call = await self._purse.ledger.arun(talk)
-        pieces = stream(messages, stop, run_manager, **(kwargs | call.settings))
+        pieces: Any = None
         try:
+            pieces = stream(messages, stop, run_manager, **(kwargs | call.settings))
             while (chunk := await self._anext(pieces)) is not _END:
                 over = call.note(chunk)
                 yield chunk

@@ -182,6 +182,29 @@ class Chatterbox(FakeChatModel):
             yield ChatGenerationChunk(message=chunk)
 
 
+class Eager(FakeChatModel):
+    """It fails when it is asked for a stream, not when that is read."""
+
+    def _stream(self, *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
+        raise OSError
+
+    def _astream(self, *_: Any, **__: Any) -> Any:
+        raise OSError
+
+
+async def test_a_stream_that_cannot_even_begin_holds_nothing() -> None:
+    pool = BudgetPool("acme", tokens(2_000))
+    model = budgeted(Eager(), pool)
+
+    with pytest.raises(OSError):  # noqa: PT011  # whatever the model raises
+        list(model.stream("Hi"))
+    with pytest.raises(OSError):  # noqa: PT011
+        await anext(model.astream("Hi"))
+
+    assert pool.balance("tokens").spent == tokens(0)
+    assert_quiet(pool.ledger.store)
+
+
 def test_a_stream_that_keeps_to_no_cap_is_ended_gracefully() -> None:
     pool = BudgetPool("acme", tokens(200))
     model = budgeted(Chatterbox(), pool)
