@@ -1,6 +1,7 @@
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -8,6 +9,7 @@ from langchain_budget.testing import ScriptedServer
 from tests import outcomes, real_model
 from tests.catalogue.test_catalogue import cited
 from tests.servers import PostgresServer, RedisServer, need
+from tests.twins import Do
 
 LAST = "tests/catalogue/test_catalogue.py"
 """It looks at what has become of the others."""
@@ -45,6 +47,19 @@ def _no_tracing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name.startswith(("LANGSMITH_", "LANGCHAIN_TRACING")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(params=["blocking", "awaited"])
+def do(request: pytest.FixtureRequest) -> Do:
+    """Call a method that waits, or its awaitable twin."""
+
+    async def call(method: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        if request.param == "blocking":
+            return method(*args, **options)
+        owner = cast("Any", method).__self__
+        return await getattr(owner, f"a{method.__name__}")(*args, **options)
+
+    return call
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Leases are tested under a clock that stands still, the store's and the worker's."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, cast
 
 import pytest
 
@@ -12,20 +11,8 @@ from langchain_budget.stores.memory import MemoryStore
 from langchain_budget.testing import StillClock
 from tests.failing_store import FailingStore
 from tests.invariants import assert_books_add_up
-from tests.twins import Do
 
 TTL = 30.0
-
-
-@pytest.fixture(params=["blocking", "awaited"])
-def do(request: pytest.FixtureRequest) -> Do:
-    async def call(method: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        if request.param == "blocking":
-            return method(*args, **options)
-        owner = cast("Any", method).__self__
-        return await getattr(owner, f"a{method.__name__}")(*args, **options)
-
-    return call
 
 
 @pytest.fixture

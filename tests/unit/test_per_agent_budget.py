@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from threading import Barrier
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -31,17 +31,6 @@ Pay = Callable[..., Awaitable[None]]
 Heard = list[tuple[str, Any]]
 
 SPENT = {"agent_id": "ada", "reason": "llm_budget_exhausted"}
-
-
-@pytest.fixture(params=["blocking", "awaited"])
-def do(request: pytest.FixtureRequest) -> Do:
-    async def call(method: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        if request.param == "blocking":
-            return method(*args, **options)
-        owner = cast("Any", method).__self__
-        return await getattr(owner, f"a{method.__name__}")(*args, **options)
-
-    return call
 
 
 @pytest.fixture
