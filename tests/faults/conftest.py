@@ -3,10 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.crew import Crew
-from tests.pool.conftest import do
 from tests.server_process import Server
-
-__all__ = ["do"]
 
 
 @pytest.fixture

@@ -10,9 +10,6 @@ from langchain_budget.stores.memory import MemoryStore
 from langchain_budget.testing import StillClock
 from tests.failing_store import FailingStore
 from tests.invariants import assert_books_add_up
-from tests.leases.conftest import do
-
-__all__ = ["do"]
 
 EVERYTHING = (
     *("read", "reserve", "settle", "release", "keep", "expire", "supersede", "open"),
