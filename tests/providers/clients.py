@@ -1,5 +1,6 @@
 """The real clients of providers, each pointed at the scripted server."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from functools import reduce
 from operator import add
@@ -40,6 +41,12 @@ PRICES = PriceTable({}, default=TARIFF)
 OPEN: list[BaseChatModel] = []
 """Models whose connections are to be closed after the test."""
 
+_serial = itertools.count(1)
+"""
+Makes each time-out another one. Both libraries keep connections by address and time-out
+for whoever comes next, and a later server may have the address of one that is gone.
+"""
+
 
 class Provider(NamedTuple):
     """A client, and what it calls things on the wire."""
@@ -51,7 +58,8 @@ class Provider(NamedTuple):
     """What the provider reports of (plain, read, written, out, reasoning) tokens."""
 
     def client(self, server: ScriptedServer, **options: Any) -> BaseChatModel:
-        known = {"model": MODEL, "api_key": "unused", "max_retries": 0, "timeout": 10}
+        known = {"model": MODEL, "api_key": "unused", "max_retries": 0}
+        known["timeout"] = 10 + next(_serial) / 1_000_000
         made = self.make(server, **known | options)
         OPEN.append(made)
         return made
