@@ -10,6 +10,7 @@ from langchain_anthropic import ChatAnthropic
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
+from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 
 from langchain_budget import (
     BudgetCallbackHandler,
@@ -43,8 +44,9 @@ OPEN: list[BaseChatModel] = []
 
 _serial = itertools.count(1)
 """
-Makes each time-out another one. Both libraries keep connections by address and time-out
-for whoever comes next, and a later server may have the address of one that is gone.
+Makes each time-out another one. The library keeps connections to Anthropic by address
+and time-out for whoever comes next, and a later server may have the address of one that
+is gone. To OpenAI it uses ours, so that nobody else's are pushed out and left open.
 """
 
 
@@ -65,12 +67,20 @@ class Provider(NamedTuple):
         return made
 
 
+def _openai(server: ScriptedServer, **options: Any) -> BaseChatModel:
+    own = {
+        "http_client": DefaultHttpxClient(),
+        "http_async_client": DefaultAsyncHttpxClient(),
+    }
+    return ChatOpenAI(base_url=server.base_url, **own | options)
+
+
 def _chat(server: ScriptedServer, **options: Any) -> BaseChatModel:
-    return ChatOpenAI(base_url=server.base_url, **{"stream_usage": True} | options)
+    return _openai(server, **{"stream_usage": True} | options)
 
 
 def _responses(server: ScriptedServer, **options: Any) -> BaseChatModel:
-    return ChatOpenAI(base_url=server.base_url, use_responses_api=True, **options)
+    return _openai(server, use_responses_api=True, **options)
 
 
 def _anthropic(server: ScriptedServer, **options: Any) -> BaseChatModel:
@@ -169,13 +179,15 @@ async def ask_by(
 
 
 async def close_all() -> None:
-    """Close the connections on the loop that they were opened on."""
+    """Close the connections, those of the loop on the loop that they were opened on."""
     while OPEN:
         model: Any = OPEN.pop()
         if isinstance(model, ChatAnthropic):
-            await model._async_client.close()  # noqa: SLF001  # it has no other way
+            blocking, awaited = model._client, model._async_client  # noqa: SLF001
         else:
-            await model.root_async_client.close()
+            blocking, awaited = model.root_client, model.root_async_client
+        blocking.close()
+        await awaited.close()
 
 
 def usage_of(served: Served) -> Usage:
