@@ -2,7 +2,7 @@
 Every error of this library.
 
     BudgetError
-    ├── BudgetRefused            no, before anything was spent
+    ├── BudgetRefused            no, before anything was spent: .remedy .report()
     │   ├── BudgetExceeded       .account .limit .spent .held .wanted .available
     │   │   └── CallTooLarge     more than a single call may need
     │   ├── AccountFrozen        frozen by hand: thaw it
@@ -40,11 +40,8 @@ keeps the work of paid siblings, so that it can go on after a top-up.
 
 from __future__ import annotations
 
-from langchain_core.exceptions import ModelError
-from langgraph.errors import GraphBubbleUp
-
 from langchain_budget.core.accounts import Spec, show_limits
-from langchain_budget.core.amounts import Amount, show
+from langchain_budget.core.amounts import show
 from langchain_budget.core.faults import (
     BookNotEmpty,
     BudgetError,
@@ -70,8 +67,16 @@ from langchain_budget.core.faults import (
     UnknownStore,
     UnusableStore,
 )
-from langchain_budget.core.limits import show_limit, window_in
 from langchain_budget.core.postings import Kind, Refusal
+from langchain_budget.refusals import (
+    AccountClosed,
+    AccountFrozen,
+    BudgetExceeded,
+    BudgetRefused,
+    CallTooLarge,
+    PriceUnknown,
+    StoreUnavailable,
+)
 
 __all__ = [
     "AccountClosed",
@@ -108,158 +113,6 @@ __all__ = [
     "UnusableStore",
     "refused",
 ]
-
-
-class BudgetRefused(BudgetError, GraphBubbleUp, ModelError):
-    """
-    No, before anything was spent; nothing in the books has changed.
-
-    Attributes:
-        refusal: The store's own answer, with whole numbers.
-    """
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(self._say(refusal))
-        self.refusal = refusal
-
-    def __reduce__(self) -> tuple[type[BudgetRefused], tuple[Refusal]]:
-        return type(self), (self.refusal,)
-
-    @property
-    def kind(self) -> str:
-        """`exhausted contended too_large frozen closed unpriced` or `store`."""
-        return str(self.refusal.kind)
-
-    @property
-    def account(self) -> str:
-        """The path of the account that said no."""
-        return self.refusal.account
-
-    def _say(self, refusal: Refusal) -> str:
-        return f"account {refusal.account!r} refuses: {refusal.detail}"
-
-
-class BudgetExceeded(BudgetRefused):
-    """What is left does not cover what this call may cost."""
-
-    @property
-    def limit(self) -> Amount:
-        """What the account was granted in the unit that ran short."""
-        return self._amount(self.refusal.balance.granted or 0)
-
-    @property
-    def spent(self) -> Amount:
-        """What it has spent."""
-        return self._amount(self.refusal.balance.spent)
-
-    @property
-    def held(self) -> Amount:
-        """What open holds set aside."""
-        return self._amount(self.refusal.balance.held)
-
-    @property
-    def wanted(self) -> Amount:
-        """What this call would have set aside."""
-        return self._amount(self.refusal.wanted)
-
-    @property
-    def available(self) -> Amount:
-        """What could have been set aside; below zero after an overrun."""
-        return self._amount(self.refusal.balance.available or 0)
-
-    @property
-    def window(self) -> str:
-        """When the limit starts anew, such as `per day`; empty if it never does."""
-        found = window_in(self.refusal.limit)
-        return found.words if found else ""
-
-    @property
-    def remedy(self) -> str:
-        """What to do about it."""
-        return _remedy(self.refusal)
-
-    def _amount(self, value: int) -> Amount:
-        return Amount(self.refusal.unit, value)
-
-    def _say(self, refusal: Refusal) -> str:
-        unit, balance = refusal.unit, refusal.balance
-        limit = show_limit(refusal.limit, balance.granted)
-        numbers = (
-            f"account {refusal.account!r} has {show(unit, balance.available)} left of "
-            f"{limit} ({show(unit, balance.spent)} spent, "
-            f"{show(unit, balance.held)} held, {show(unit, balance.lent)} lent out); "
-            f"this may need {show(unit, refusal.wanted)}"
-        )
-        return f"{numbers}. {_remedy(refusal)}"
-
-
-def _remedy(refusal: Refusal) -> str:
-    if refusal.kind is Kind.CONTENDED:
-        return "Open holds may yet free enough: try again when they settle, or top up."
-    if refusal.window:
-        return "Wait for its next window, raise it, or cap the output of the call."
-    return "Top it up, transfer to it, or cap the output of the call."
-
-
-class CallTooLarge(BudgetExceeded):
-    """One call may need more than a single one is allowed to, whatever is left."""
-
-    def _say(self, refusal: Refusal) -> str:
-        unit, most = refusal.unit, refusal.balance.granted
-        return (
-            f"this call of account {refusal.account!r} may need "
-            f"{show(unit, refusal.wanted)}, and a single one at most "
-            f"{show(unit, most)}: send less, cap its output, or raise that limit"
-        )
-
-
-class AccountFrozen(BudgetRefused):
-    """The account, or one above it, was frozen by hand."""
-
-    def _say(self, refusal: Refusal) -> str:
-        why = f" ({refusal.detail})" if refusal.detail else ""
-        return f"account {refusal.account!r} is frozen{why}. Thaw it to go on."
-
-
-class AccountClosed(BudgetRefused):
-    """The account was closed, or the scope has ended."""
-
-    def _say(self, refusal: Refusal) -> str:
-        if refusal.detail:
-            return f"account {refusal.account!r} is closed here: {refusal.detail}."
-        return (
-            f"account {refusal.account!r} is closed: its scope has ended. Open a new "
-            f"one, or wait for tasks before leaving `with budget(...)`."
-        )
-
-
-class PriceUnknown(BudgetRefused):
-    """A dollar limit binds, and nobody has said what this model costs."""
-
-    @property
-    def model(self) -> str:
-        """The model that has no price."""
-        return self.refusal.detail
-
-    def _say(self, refusal: Refusal) -> str:
-        return (
-            f"no price is known for model {refusal.detail!r}, and account "
-            f"{refusal.account!r} has a dollar limit. Declare it where that budget is "
-            f"made, BudgetPool(...) or budget(...): "
-            f"prices=PriceTable({{{refusal.detail!r}: "
-            f"Price.per_million(input='0.15', output='0.60')}}), or Price.free(); "
-            f"or limit tokens or calls, which need no price."
-        )
-
-
-class StoreUnavailable(BudgetRefused):
-    """The books cannot be reached, so nothing is admitted."""
-
-    def _say(self, refusal: Refusal) -> str:
-        return (
-            f"the budget store of account {refusal.account!r} failed "
-            f"({refusal.detail}); nothing is admitted until it answers again."
-        )
 
 
 def unavailable(account: str, error: StoreError) -> StoreUnavailable:

@@ -25,9 +25,12 @@ from langchain_budget.core.rules import (
     Charge,
 )
 from langchain_budget.errors import (
+    BudgetRefused,
     HoldNotOpen,
     StoreError,
 )
+from langchain_budget.reporting import report_of
+from langchain_budget.reports.report import Report
 from langchain_budget.stores._drive import Talk, adrive, drive
 
 __all__ = ["Closing", "Ledger"]
@@ -41,11 +44,27 @@ class Ledger(Admission):
 
     def run(self, talk: Talk[_Result]) -> _Result:
         """Have *talk* with the store, waiting for its answers."""
-        return drive(self._tidied(talk) if self.late else talk, self.store)
+        try:
+            return drive(self._tidied(talk) if self.late else talk, self.store)
+        except BudgetRefused as refusal:
+            refusal.came_from(self)
+            raise
 
     async def arun(self, talk: Talk[_Result]) -> _Result:
         """Have *talk* with the store, awaiting its answers."""
-        return await adrive(self._tidied(talk) if self.late else talk, self.store)
+        try:
+            return await adrive(self._tidied(talk) if self.late else talk, self.store)
+        except BudgetRefused as refusal:
+            refusal.came_from(self)
+            raise
+
+    def report_on(self, path: str) -> Report:
+        """Balances and spending of an account and all below it."""
+        return self.run(report_of(self, path))
+
+    async def areport_on(self, path: str) -> Report:
+        """Awaitable twin of `report_on`."""
+        return await self.arun(report_of(self, path))
 
     def settle(self, hold: Hold, charge: Charge) -> Talk[Hold]:
         """

@@ -17,9 +17,9 @@ from langchain_budget.core.policies.emergency import HIGH, Approval, approve
 from langchain_budget.core.policies.rounding import Number
 from langchain_budget.core.traits import priority_of
 from langchain_budget.errors import BudgetExceeded, InvalidPolicy
+from langchain_budget.reporting import balances_of
 from langchain_budget.stores._drive import Talk
 from langchain_budget.treasury_view import TreasuryView
-from langchain_budget.views import balances_of
 
 Policy = Callable[[Sequence[Claim], int], Mapping[str, int]]
 """Divides a total among claims; whole units by name. See `core.policies`."""

@@ -15,10 +15,10 @@ from langchain_budget.core.policies.service_levels import (
     Level,
     ServiceLevels,
 )
+from langchain_budget.reporting import balances_of
 from langchain_budget.reports.doubts import Span
 from langchain_budget.spending import Periods, Spending, spending_of
 from langchain_budget.stores._drive import Ask, Talk
-from langchain_budget.views import balances_of
 
 HOUR: Final = 3600.0
 ALWAYS: Final = Span(float("-inf"), float("inf"))

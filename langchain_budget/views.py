@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from langchain_budget.core.accounts import SEPARATOR, Row
+from langchain_budget.core.accounts import SEPARATOR
 from langchain_budget.core.amounts import USD, Amount
 from langchain_budget.core.postings import NO_LABELS, Balance, Refusal
-from langchain_budget.core.routes import Route, rolling_in
+from langchain_budget.core.routes import Route
 from langchain_budget.core.traits import Traits, traits_of
-from langchain_budget.errors import StoreError, UnknownAccount, refused
+from langchain_budget.errors import StoreError, refused
 from langchain_budget.ledger import Ledger
-from langchain_budget.reports.explanation import (
-    Explanation,
-)
+from langchain_budget.reporting import balances_of
+from langchain_budget.reports.explanation import Explanation
 from langchain_budget.reports.report import AccountBalance, Report
-from langchain_budget.standings import Balances, Scene, explanation_of
+from langchain_budget.reports.scene import Balances
+from langchain_budget.standings import explanation_of
 from langchain_budget.stores._drive import Ask, Talk
 
 
@@ -66,7 +66,7 @@ class AccountView:
 
     def report(self) -> Report:
         """Balances and spending by agent and node, here and below."""
-        return self.ledger.run(report_of(self.ledger, self.path))
+        return self.ledger.report_on(self.path)
 
     def explain(self, *amounts: Amount) -> Explanation:
         """
@@ -88,42 +88,7 @@ class AccountView:
 
     async def areport(self) -> Report:
         """Awaitable twin of `report`."""
-        return await self.ledger.arun(report_of(self.ledger, self.path))
-
-
-def balances_of(
-    ledger: Ledger, path: str, unit: str = ""
-) -> Talk[tuple[AccountBalance, ...]]:
-    """Every limit of the account and of all below it, or one unit of it alone."""
-    yield from ledger.sweep()
-    rows: tuple[Row, ...] = yield Ask("below", (path,))
-    if not rows:
-        raise UnknownAccount(path)
-    yield from ledger.roll(rolling_in(rows))
-    balances: Balances = yield Ask("balances", (tuple(row.path for row in rows),))
-    scene = Scene(rows, balances, (yield from ledger.now()))
-    if unit:
-        return (scene.balance(rows[0], unit),)
-    return tuple(
-        scene.balance(row, each)
-        for row in rows
-        if not row.is_passing
-        for each, _ in row.ceilings
-    )
-
-
-def report_of(ledger: Ledger, path: str) -> Talk[Report]:
-    """Balances and the folded journal of an account and all below it."""
-    balances = yield from balances_of(ledger, path)
-    statement = ledger.statement
-    entries = yield Ask("journal", (statement.seq,))
-    statement.fold(entries)
-    return Report(
-        account=path,
-        balances=balances,
-        lines=statement.within(path),
-        outage=ledger.outage,
-    )
+        return await self.ledger.areport_on(self.path)
 
 
 def left_of(

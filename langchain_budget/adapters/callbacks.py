@@ -19,12 +19,11 @@ from langchain_budget.adapters.exits import close_unheard, plain_invoke
 from langchain_budget.adapters.finder import Finder
 from langchain_budget.adapters.heralds import is_held_by_model
 from langchain_budget.adapters.labels import labels_of_run
+from langchain_budget.adapters.pieces import delta_of, piece_of
 from langchain_budget.adapters.requests import Messages
 from langchain_budget.adapters.runs import Run
-from langchain_budget.adapters.said import said
 from langchain_budget.adapters.steps import STEPS
 from langchain_budget.adapters.top_ups import mender
-from langchain_budget.adapters.usage import usage_of
 from langchain_budget.adapters.weaknesses import two_handlers
 from langchain_budget.errors import BudgetExceeded, BudgetRefused
 from langchain_budget.ledger import Ledger
@@ -76,14 +75,12 @@ class MeterHandler(BaseCallbackHandler):
         **options: Any,
     ) -> None:
         """Count what was streamed, for calls that are cut short."""
-        message = getattr(chunk, "message", None)
-        usage = usage_of(message) if message is not None else None
-        CALLS.token(run_id, self, tokens_in(token, message), usage)
+        CALLS.token(run_id, self, piece_of(token, getattr(chunk, "message", None)))
 
     def on_stream_event(self, event: Any, *, run_id: UUID, **options: Any) -> None:
         """Likewise, for streams of protocol events."""
         if event.get("event") == "content-block-delta":
-            CALLS.token(run_id, self, _delta_tokens(event), None)
+            CALLS.token(run_id, self, delta_of(event))
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **options: Any) -> None:
         """Settle at what the provider reported."""
@@ -274,27 +271,3 @@ class BudgetCallbackHandler(MeterHandler):
 
 def _number(run_id: UUID | None) -> int | None:
     return run_id.int if run_id else None
-
-
-SMALL_CHUNK = 12
-"""Streamed pieces up to this many bytes are one token, as providers send them."""
-
-
-def tokens_in(token: object, message: object) -> int:
-    """Output tokens in one streamed piece; never fewer than one for some output."""
-    text = said(token)
-    calls = getattr(message, "tool_call_chunks", None) or ()
-    size = sum(len(str(call.get("args") or "")) for call in calls)
-    return _pieces(len(text.encode()) if text else 0) + _pieces(size)
-
-
-def _pieces(size: int) -> int:
-    if not size:
-        return 0
-    return 1 if size <= SMALL_CHUNK else -(-size // 3)
-
-
-def _delta_tokens(event: Mapping[str, Any]) -> int:
-    delta = event.get("delta") or event.get("content") or {}
-    values = delta.values() if isinstance(delta, Mapping) else [delta]
-    return sum(_pieces(len(each.encode())) for each in values if isinstance(each, str))

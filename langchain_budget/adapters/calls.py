@@ -17,6 +17,7 @@ from langchain_budget.adapters.clamp import fitted
 from langchain_budget.adapters.context import claimed
 from langchain_budget.adapters.exits import may_have_cost, vetoed_run
 from langchain_budget.adapters.growing import give_back, grow
+from langchain_budget.adapters.pieces import Piece
 from langchain_budget.adapters.requests import Estimator, Request
 from langchain_budget.adapters.runs import Runs
 from langchain_budget.adapters.underway import Call, UnderWay
@@ -29,7 +30,6 @@ from langchain_budget.core.postings import Hold
 from langchain_budget.core.rules import HOLD_TTL_SECONDS, Charge, Order
 from langchain_budget.errors import AccountClosed, BudgetExceeded
 from langchain_budget.ledger import Closing, Ledger
-from langchain_budget.pricing.usage import Usage
 from langchain_budget.stores._drive import Talk
 
 KEEP_SECONDS: Final = HOLD_TTL_SECONDS / 3
@@ -120,15 +120,13 @@ class Calls:
         for number, _ in self.runs.above(parent):
             self._under.setdefault(number, set()).add(key)
 
-    def token(
-        self, run_id: UUID, handler: object, tokens: int, usage: Usage | None
-    ) -> None:
+    def token(self, run_id: UUID, handler: object, piece: Piece) -> None:
         """Output has been streamed, and perhaps usage was reported with it."""
         for call in self._open.of(run_id.int, handler):
-            call.seen += tokens
-            call.usage = usage or call.usage
+            call.seen += piece.tokens
+            call.usage = piece.usage or call.usage
             self.keep(call)
-            grow(call)
+            grow(call, piece)
 
     def keep(self, call: Call) -> None:
         """The hold of a call that streams for long does not expire."""

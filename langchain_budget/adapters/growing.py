@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from langchain_budget.adapters.charges import amounts_of, held
+from langchain_budget.adapters.pieces import Piece, whole
 from langchain_budget.adapters.underway import Call
 from langchain_budget.core.amounts import OUTPUT_TOKENS, TOKENS, USD
 from langchain_budget.core.judge import too_large
 from langchain_budget.core.postings import Hold
 from langchain_budget.core.rules import Order
-from langchain_budget.errors import refused
+from langchain_budget.errors import BudgetRefused, CallTooLarge
 from langchain_budget.ledger import Closing
 from langchain_budget.pricing.usage import Usage
 
@@ -20,7 +21,7 @@ STEP: Final = 256
 _UNITS: Final = frozenset({USD, TOKENS, OUTPUT_TOKENS})
 
 
-def grow(call: Call) -> None:
+def grow(call: Call, piece: Piece) -> None:
     """
     Hold more for a stream that is longer than expected.
 
@@ -28,22 +29,32 @@ def grow(call: Call) -> None:
     keeps to it.
 
     Raises:
-        BudgetExceeded: There is not enough; raised out of the stream, it ends it.
+        BudgetExceeded: There is not enough; raised out of the stream, it ends it. It
+            has what was streamed so far.
     """
+    if call.hold is None or call.closed or call.request.capped:
+        return
+    call.pieces.append(piece.said)
+    try:
+        _grow(call, call.hold)
+    except BudgetRefused as refusal:
+        refusal.partial = (whole(call.pieces),)
+        raise
+
+
+def _grow(call: Call, hold: Hold) -> None:
     size = call.request
     step = max(STEP, size.output_tokens)
     room = size.output_tokens + len(call.more) * step
-    if call.hold is None or call.closed or size.capped:
-        return
     if call.ledger.per_call:
-        check_size(call, call.hold)
+        check_size(call, hold)
     if call.seen <= room:
         return
     price = call.ledger.prices.price_of(size.model)
     wanted = amounts_of(Usage(input=0, output=step), price)
     amounts = {unit: value for unit, value in wanted.items() if unit in _UNITS}
     order = Order(amounts, labels=call.labels)
-    call.more.append(call.ledger.run(call.ledger.reserve(call.hold.account, order)))
+    call.more.append(call.ledger.run(call.ledger.reserve(hold.account, order)))
 
 
 def check_size(call: Call, hold: Hold) -> None:
@@ -52,7 +63,7 @@ def check_size(call: Call, hold: Hold) -> None:
     used = held(call.request, price, call.seen)
     refusal = too_large(hold.account, used, call.ledger.per_call)
     if refusal is not None:
-        raise refused(refusal)
+        raise CallTooLarge(refusal).came_from(call.ledger)
 
 
 def give_back(call: Call) -> None:

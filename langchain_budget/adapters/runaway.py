@@ -42,12 +42,16 @@ class RunawayStopped(BudgetExceeded):
         """`identical_tool_calls` or `depth`."""
         return self.refusal.unit
 
-    def _say(self, refusal: Refusal) -> str:
-        most = refusal.balance.granted
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return f"Look at why it does so, or raise {self.guard}= of RunawayGuard."
+
+    def _why(self) -> str:
+        most = self.refusal.balance.granted
         return (
-            f"the {refusal.unit!r} guard of account {refusal.account!r} stops here: "
-            f"{refusal.detail}; at most {most} is allowed. Look at why it does so, or "
-            f"raise {refusal.unit}= of RunawayGuard"
+            f"the {self.guard!r} guard of account {self.account!r} stops here: "
+            f"{self.refusal.detail}; at most {most} is allowed"
         )
 
 
@@ -151,7 +155,7 @@ class RunawayGuard(AgentMiddleware[Any, Any, Any]):
         refusal = Refusal(Kind.EXHAUSTED, path, guard, found, Balance(most), why)
         event = Refused(account=path, refusal=refusal, wanted_by=path)
         self._payer.ledger.listeners.tell([event])
-        return RunawayStopped(refusal)
+        return RunawayStopped(refusal).came_from(self._payer.ledger)
 
 
 def production(

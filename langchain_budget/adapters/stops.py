@@ -19,7 +19,7 @@ from langchain_budget.adapters.top_ups import (
     drain,
     is_ours,
 )
-from langchain_budget.core.accounts import SEPARATOR
+from langchain_budget.core.accounts import root_of
 from langchain_budget.core.amounts import Amount
 from langchain_budget.errors import AccountFrozen, BudgetExceeded, BudgetRefused
 
@@ -239,8 +239,6 @@ async def _ataken(
 
 def check_ours(root: str, refusal: BudgetRefused) -> BudgetRefused:
     """Raise what other books refuse: only what is lacking in ours can be mended."""
-    if isinstance(refusal, BudgetExceeded) and not is_ours(
-        root.partition(SEPARATOR)[0], refusal
-    ):
+    if isinstance(refusal, BudgetExceeded) and not is_ours(root_of(root), refusal):
         raise refusal
     return refusal

@@ -36,11 +36,15 @@ _Answer = TypeVar("_Answer")
 class OperationTooDear(BudgetExceeded):
     """One call of a tool may cost more than a single one is allowed to."""
 
-    def _say(self, refusal: Refusal) -> str:
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return "Raise max_cost, or ask for less."
+
+    def _why(self) -> str:
         return (
-            f"one call of {refusal.detail!r} may cost {Amount(USD, refusal.wanted)}, "
-            f"and at most {Amount(USD, refusal.balance.granted or 0)} is allowed: "
-            f"raise max_cost, or ask for less"
+            f"one call of {self.refusal.detail!r} may cost {self.wanted}, and at most "
+            f"{self.limit} is allowed"
         )
 
 

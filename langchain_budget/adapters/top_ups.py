@@ -13,7 +13,7 @@ from langgraph.types import interrupt
 
 from langchain_budget import grants
 from langchain_budget.adapters.payers import metadata_of
-from langchain_budget.core.accounts import SEPARATOR
+from langchain_budget.core.accounts import root_of
 from langchain_budget.core.amounts import USD, Amount, nanos, show
 from langchain_budget.core.postings import CounterKey
 from langchain_budget.core.windows import Window
@@ -160,7 +160,7 @@ def mender(
     """What a handler does about a call that is not affordable, inside a graph."""
 
     def mend(refusal: BudgetExceeded) -> None:
-        if not is_in_graph() or not is_ours(path.partition(SEPARATOR)[0], refusal):
+        if not is_in_graph() or not is_ours(root_of(path), refusal):
             raise refusal
         if how == "drain":
             drain(refusal)
@@ -204,7 +204,7 @@ def drain(refusal: BudgetExceeded | BudgetRefused) -> None:
 
 def is_ours(ledger_root: str, refusal: BudgetExceeded) -> bool:
     """Whether it is in the books of this pool that something is lacking."""
-    return refusal.account.partition(SEPARATOR)[0].partition(":")[0] == ledger_root
+    return root_of(refusal.account) == ledger_root
 
 
 def _task(config: RunnableConfig) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from langchain_core.messages import AIMessageChunk
+
 from langchain_budget.adapters.requests import Request
 from langchain_budget.core.postings import Hold
 from langchain_budget.forks import new_lock
@@ -32,6 +34,8 @@ class Call:
     silent_end_is_veto: bool = False
     seen: int = 0
     """Output tokens that were streamed so far."""
+    pieces: list[AIMessageChunk | str] = field(default_factory=list)
+    """What was streamed so far, where it may be cut off; nobody else is shown it."""
     usage: Usage | None = None
     """What the stream itself reported so far."""
     more: list[Hold] = field(default_factory=list)

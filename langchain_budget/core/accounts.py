@@ -152,6 +152,11 @@ def is_beside(path: str) -> bool:
     return BESIDE in path.partition(SEPARATOR)[0]
 
 
+def root_of(path: str) -> str:
+    """The pool that an account is in, or beside."""
+    return path.partition(SEPARATOR)[0].partition(BESIDE)[0]
+
+
 def join(parent: str, name: str) -> str:
     """The path of a child."""
     return f"{parent}{SEPARATOR}{name}"

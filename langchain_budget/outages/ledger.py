@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar, cast
 
@@ -13,6 +12,7 @@ from langchain_budget.core.postings import Hold, Kind, Refusal
 from langchain_budget.core.rules import Charge, Order
 from langchain_budget.errors import (
     BudgetExceeded,
+    BudgetRefused,
     StoreError,
     StoreLeftAlone,
     StoreLost,
@@ -32,7 +32,6 @@ from langchain_budget.stores._tables import Recent
 from langchain_budget.stores.base import Store
 
 _Result = TypeVar("_Result")
-_log = logging.getLogger("langchain_budget")
 
 _NO_OUTAGE: Final = (StoreLeftAlone, StoreLost, UnusableStore)
 """Known already, or lasting: to go on without the books would never end."""
@@ -88,21 +87,21 @@ class OutageLedger(Ledger):
 
     def run(self, talk: Talk[_Result]) -> _Result:
         """Have *talk* with the store, waiting for its answers."""
-        if self._is_left_alone():
-            return drive(talk, self._silence())
         try:
+            if self._is_left_alone():
+                return drive(talk, self._silence())
             return drive(self._begun(talk), self.store)
-        except StoreError as error:
+        except (BudgetRefused, StoreError) as error:
             self._fell(error)
             raise
 
     async def arun(self, talk: Talk[_Result]) -> _Result:
         """Have *talk* with the store, awaiting its answers."""
-        if self._is_left_alone():
-            return await adrive(talk, self._silence())
         try:
+            if self._is_left_alone():
+                return await adrive(talk, self._silence())
             return await adrive(self._begun(talk), self.store)
-        except StoreError as error:
+        except (BudgetRefused, StoreError) as error:
             self._fell(error)
             raise
 
@@ -266,7 +265,9 @@ class OutageLedger(Ledger):
         return self._spare is not None and self._state.is_left_alone()
 
     def _fell(self, error: object) -> None:
-        """The store did not answer."""
+        """The store did not answer; or has, and it is a refusal."""
+        if isinstance(error, BudgetRefused):
+            error.came_from(self)
         if not isinstance(error, StoreError) or isinstance(error, _NO_OUTAGE):
             return
         began, anew = self._state.fell(error)

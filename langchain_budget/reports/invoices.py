@@ -12,8 +12,7 @@ from math import inf
 from typing import Any, Final, NamedTuple
 
 from langchain_budget.core.amounts import USD, Amount, countable, usd
-from langchain_budget.core.faults import InvalidAmount
-from langchain_budget.errors import InvalidInvoice
+from langchain_budget.core.faults import InvalidAmount, InvalidInvoice
 from langchain_budget.reports.doubts import Span
 
 EVERY_MODEL: Final = "*"

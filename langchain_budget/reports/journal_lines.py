@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from langchain_budget.core.amounts import NANOS, USD, Vector
+from langchain_budget.core.faults import InvalidJournal
 from langchain_budget.core.postings import CounterKey, Entry, Hold, Spill
-from langchain_budget.errors import InvalidJournal
 
 FORMAT: Final = "langchain-budget journal"
 VERSION: Final = 1
