@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,17 +11,20 @@ from typing import Final
 from langchain_budget.core.accounts import is_beside, lineage
 from langchain_budget.core.amounts import Vector
 from langchain_budget.core.edges import edges, unlent
-from langchain_budget.core.events import Event
+from langchain_budget.core.events import Event, PricingFailed
 from langchain_budget.core.postings import NOTHING, Kind, Posting, Receipt, Refusal
 from langchain_budget.core.routes import Route
 from langchain_budget.errors import StoreError, UnknownAccount, refused, unavailable
 from langchain_budget.listeners import Listeners
-from langchain_budget.pricing.prices import PriceBook
+from langchain_budget.pricing.prices import ModelRef, PriceBook
+from langchain_budget.pricing.quotes import Quote, checked
 from langchain_budget.reports.outage import OutageStatus
 from langchain_budget.reports.statement import Statement
 from langchain_budget.stores._drive import Ask, Talk
 from langchain_budget.stores._queue import Queue
 from langchain_budget.stores.base import Store
+
+_log = logging.getLogger("langchain_budget")
 
 ROUTES_KEPT: Final = 10_000
 """Routes are worked out anew when more accounts than this are in use."""
@@ -65,7 +69,7 @@ class Books:
     ) -> None:
         self.store = store
         self.new_id = new_id
-        self.prices = prices
+        self.prices = checked(prices)
         self.expected_output = EXPECTED_OUTPUT
         self.per_call: Vector = NOTHING
         """What a single call may need at most, by unit."""
@@ -84,6 +88,19 @@ class Books:
     def outage(self) -> OutageStatus | None:
         """What becomes of calls while the store does not answer, if there is a say."""
         return None
+
+    def quote(self, path: str, model: ModelRef) -> Quote:
+        """What *model* costs whoever calls it for *path*; says so if none can tell."""
+        return self.told(path, model, self.prices.quote(model))
+
+    def told(self, path: str, model: ModelRef, quote: Quote) -> Quote:
+        """The same, after all know that a price book has failed."""
+        if quote.is_new:
+            name, error = model.model, type(quote.fault).__name__
+            _log.warning("the price book failed on %r", name, exc_info=quote.fault)
+            event = PricingFailed(account=path, model=name, error=error)
+            self.listeners.tell([event])
+        return quote
 
     def route(self, path: str) -> Talk[Route]:
         """The way from *path* up to its root; raises `UnknownAccount`."""

@@ -71,8 +71,9 @@ class BudgetPool(Account):
         path, spec = check_root(name), spec_of(limits, marks=warn_at)
         policy = on_outage or CLOSED
         policy.check(path, dict(spec.limits))
+        known = _book(prices)
         opened = open_store(store, book=path)
-        super().__init__(_ledger(opened, prices, path, policy), path)
+        super().__init__(_ledger(opened, known, path, policy), path)
         self.ledger.expected_output = tokens(expected_output).value
         self.ledger.run(tree.open_account(self.ledger, path, spec))
 
@@ -86,8 +87,8 @@ class BudgetPool(Account):
         Raises:
             UnknownAccount: There is no pool of that name in the store.
         """
-        path = check_name(name)
-        return cls._attached(path, open_store(store, book=path, create=False), prices)
+        path, known = check_name(name), _book(prices)
+        return cls._attached(path, open_store(store, book=path, create=False), known)
 
     @classmethod
     def restore(
@@ -115,11 +116,12 @@ class BudgetPool(Account):
             InvalidJournal: The file is damaged or was not written by `export`.
             BookNotEmpty: There are such books in the store.
         """
+        known = _book(prices)
         path, opened = load(file, store, progress)
-        return cls._attached(path, opened, prices)
+        return cls._attached(path, opened, known)
 
     @classmethod
-    def _attached(cls, path: str, store: Store, prices: PriceBook | None) -> Self:
+    def _attached(cls, path: str, store: Store, prices: PriceBook) -> Self:
         pool = cls.__new__(cls)
         Account.__init__(pool, _ledger(store, prices, path), path)
         pool.ledger.run(pool.ledger.route(path))
@@ -239,13 +241,15 @@ def divided(each: Each) -> Each:
     return each
 
 
+def _book(own: PriceBook | None) -> PriceBook:
+    """The prices of the user's own, and behind them the public ones."""
+    public = GenaiPrices()
+    return public if own is None else first_price(own, public)
+
+
 def _ledger(
-    store: Store,
-    prices: PriceBook | None,
-    root: str,
-    on_outage: OnOutage = CLOSED,
+    store: Store, book: PriceBook, root: str, on_outage: OnOutage = CLOSED
 ) -> Ledger:
-    book = first_price(*([prices] if prices else []), GenaiPrices())
     if type(store) is MemoryStore:
         return Ledger(store, new_id, book)  # it is where the program is
     return OutageLedger(store, new_id, book, root, on_outage)

@@ -12,7 +12,6 @@ from uuid import UUID
 from langchain_core.outputs import LLMResult
 
 from langchain_budget.adapters import charges
-from langchain_budget.adapters.charges import Tariff
 from langchain_budget.adapters.clamp import fitted
 from langchain_budget.adapters.context import claimed
 from langchain_budget.adapters.exits import may_have_cost, vetoed_run
@@ -20,15 +19,11 @@ from langchain_budget.adapters.growing import give_back, grow
 from langchain_budget.adapters.pieces import Piece
 from langchain_budget.adapters.requests import Estimator, Request
 from langchain_budget.adapters.runs import Runs
+from langchain_budget.adapters.settling import charge_of, unended, unheard
 from langchain_budget.adapters.underway import Call, UnderWay
-from langchain_budget.adapters.usage import (
-    is_cache_hit,
-    model_of_result,
-    usage_of_result,
-)
 from langchain_budget.core.postings import Hold
 from langchain_budget.core.rules import HOLD_TTL_SECONDS, Charge, Order
-from langchain_budget.errors import AccountClosed, BudgetExceeded
+from langchain_budget.errors import AccountClosed, BudgetExceeded, PriceUnknown
 from langchain_budget.ledger import Closing, Ledger
 from langchain_budget.stores._drive import Talk
 
@@ -206,35 +201,9 @@ class Calls:
         """
         for call in self._open.drop(key, lifeline):
             if call.hold and not call.closed:
-                charge = None if call.silent_end_is_veto else unended(call)
+                charge = None if call.silent_end_is_veto else unheard(call)
                 call.ledger.late.append(Closing(call.hold, charge))
                 call.ledger.late.extend(Closing(more, None) for more in call.more)
-
-
-def charge_of(call: Call, result: LLMResult, estimator: Estimator) -> Charge:
-    """What a call is charged that has ended well."""
-    ledger, request = call.ledger, call.request
-    tariff = charges.tariff_of(ledger.prices, request.model, model_of_result(result))
-    usage = usage_of_result(result, for_an_hour=request.for_an_hour) or call.usage
-    generation = _first(result)
-    if is_cache_hit(getattr(generation, "message", None)):
-        return charges.from_cache(usage, tariff, call.labels)
-    if usage is None or not usage.total_input:
-        text = getattr(generation, "text", "")
-        counted = max(call.seen, estimator.text(text, request.model))
-        output = usage.total_output if usage else counted
-        return charges.estimated(request, output, tariff, call.labels, whole=True)
-    estimator.learn(request, usage)
-    return charges.reported(usage, tariff, call.labels)
-
-
-def unended(call: Call) -> Charge:
-    """What a call is charged whose end nobody reported."""
-    price = call.ledger.prices.price_of(call.request.model)
-    tariff = Tariff(call.request.model, price)
-    if call.usage is not None:
-        return charges.reported(call.usage, tariff, call.labels)
-    return charges.estimated(call.request, call.seen, tariff, call.labels)
 
 
 def _reserved(booking: Booking) -> Hold:
@@ -253,7 +222,8 @@ def _hold(booking: Booking, path: str) -> Talk[Hold]:
     ledger, request = booking.ledger, booking.request
     if request.guessed and not booking.worst:
         request = yield from fitted(ledger, request, booking.labels, path)
-    price = ledger.prices.price_of(request.model)
+    quote = ledger.quote(path, request.model)
+    price = quote.price
     worst = charges.held(request, price, request.worst_output)
     expected = worst
     if not booking.worst and request.output_tokens != request.worst_output:
@@ -265,7 +235,10 @@ def _hold(booking: Booking, path: str) -> Talk[Hold]:
         labels=booking.labels,
         unpriced=price is None,
     )
-    return (yield from ledger.reserve(path, order))
+    try:
+        return (yield from ledger.reserve(path, order))
+    except PriceUnknown as refusal:
+        raise refusal from quote.fault
 
 
 def first_open(
@@ -284,11 +257,6 @@ def first_open(
             if error.account not in places[:-1]:
                 raise
     return (yield from attempt(places[-1]))
-
-
-def _first(result: LLMResult) -> object:
-    rows = result.generations
-    return rows[0][0] if rows and rows[0] else None
 
 
 CALLS = Calls(time.monotonic)

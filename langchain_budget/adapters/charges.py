@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from langchain_budget.adapters.requests import Request
@@ -16,7 +16,8 @@ from langchain_budget.core.amounts import (
 )
 from langchain_budget.core.postings import Basis
 from langchain_budget.core.rules import Charge
-from langchain_budget.pricing.prices import ModelRef, Price, PriceBook
+from langchain_budget.pricing.prices import ModelRef, Price
+from langchain_budget.pricing.quotes import Quote
 from langchain_budget.pricing.usage import Usage
 
 CACHED_TOKENS: Final = "cached_tokens"
@@ -30,21 +31,33 @@ class Tariff(NamedTuple):
 
     model: ModelRef
     price: Price | None
+    is_certain: bool = True
+    """Whether it is the price now: not one from before, since now none can be told."""
 
 
-def tariff_of(book: PriceBook, asked: ModelRef, answered: str) -> Tariff:
+def tariff_of(
+    quoted: Callable[[ModelRef], Quote], asked: ModelRef, answered: str = ""
+) -> Tariff:
     """
     The price of the model that answered, or else of the one that was asked for.
 
-    A price that the user declared for the model asked for stands.
+    A price that the user declared for the model asked for stands. The call is paid:
+    where no price can be told any more, the one it was admitted at is charged.
     """
-    known = book.price_of(asked)
+    known = _settled(asked, quoted(asked))
     if not answered or answered == asked.model:
-        return Tariff(asked, known)
+        return known
     model = ModelRef(asked.provider, answered)
-    if known is not None and known.source == "declared":
-        return Tariff(model, known)
-    return Tariff(model, book.price_of(model) or known)
+    if known.price is not None and known.price.source == "declared":
+        return known._replace(model=model)
+    found = _settled(model, quoted(model))
+    certain = found.is_certain and known.is_certain
+    return Tariff(model, found.price or known.price, certain)
+
+
+def _settled(model: ModelRef, quote: Quote) -> Tariff:
+    price, last, fault, _ = quote
+    return Tariff(model, price or last, fault is None and (price is last))
 
 
 def amounts_of(usage: Usage, price: Price | None) -> dict[str, int]:
@@ -74,9 +87,12 @@ def held(request: Request, price: Price | None, output: int) -> dict[str, int]:
 
 def reported(usage: Usage, tariff: Tariff, labels: Mapping[str, str]) -> Charge:
     """A charge as the provider reports it."""
-    basis = Basis.UNKNOWN if tariff.price is None else Basis.REPORTED
-    amounts = amounts_of(usage, tariff.price)
-    return Charge(amounts, basis, _labelled(labels, tariff))
+    amounts, labels = amounts_of(usage, tariff.price), _labelled(labels, tariff)
+    if tariff.price is None:
+        return Charge(amounts, Basis.UNKNOWN, labels)
+    if not tariff.is_certain:
+        return Charge(amounts, Basis.ESTIMATED, labels, whole=True)
+    return Charge(amounts, Basis.REPORTED, labels)
 
 
 def from_cache(

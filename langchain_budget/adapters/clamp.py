@@ -12,7 +12,7 @@ from langchain_budget.core.accounts import parent_of
 from langchain_budget.core.amounts import OUTPUT_TOKENS, TOKENS, USD
 from langchain_budget.core.postings import Hold
 from langchain_budget.core.rules import Order
-from langchain_budget.errors import BudgetExceeded, StoreError
+from langchain_budget.errors import BudgetExceeded, PriceUnknown, StoreError
 from langchain_budget.ledger import Ledger
 from langchain_budget.pricing.prices import Price
 from langchain_budget.stores._drive import Talk
@@ -82,22 +82,34 @@ def hold_capped(
     Raises:
         BudgetRefused: Not even a small answer fits.
     """
-    price = ledger.prices.price_of(request.model)
-    order = Order({}, started=True, labels=labels, unpriced=price is None)
-    if wait_seconds:
+    quote = ledger.quote(path, request.model)
+    unpriced = quote.price is None
+    order = Order(
+        {}, started=True, labels=labels, unpriced=unpriced, wait_seconds=wait_seconds
+    )
+    try:
+        return (yield from _hold_capped(ledger, request, quote.price, order, path))
+    except PriceUnknown as refusal:
+        raise refusal from quote.fault
+
+
+def _hold_capped(
+    ledger: Ledger, request: Request, price: Price | None, order: Order, path: str
+) -> Talk[Capped]:
+    if order.wait_seconds:
         whole = clamp_of(request, price, {})
-        amounts = held(request, price, whole.output_tokens)
-        patient = order._replace(amounts=amounts, wait_seconds=wait_seconds)
+        patient = order._replace(amounts=held(request, price, whole.output_tokens))
         with suppress(BudgetExceeded):
             return Capped((yield from ledger.reserve(path, patient)), whole)
-    left = yield from _left(ledger, path, labels)
+        order = order._replace(wait_seconds=0.0)
+    left = yield from _left(ledger, path, order.labels)
     clamp = clamp_of(request, price, left)
     while True:
         order = order._replace(amounts=held(request, price, clamp.output_tokens))
         try:
             return Capped((yield from ledger.reserve(path, order)), clamp)
         except BudgetExceeded:
-            left = yield from _left(ledger, path, labels)
+            left = yield from _left(ledger, path, order.labels)
             shorter = clamp_of(request, price, left)
             if shorter.output_tokens >= clamp.output_tokens:
                 raise

@@ -18,7 +18,9 @@ from langchain_budget.adapters.clamp import Capped, Clamp
 from langchain_budget.adapters.paid import PaidCall, Purse
 from langchain_budget.adapters.payers import labels_of
 from langchain_budget.adapters.requests import Request
+from langchain_budget.adapters.settling import tariff_of_paid
 from langchain_budget.core.rules import Order
+from langchain_budget.errors import PriceUnknown
 from langchain_budget.stores._drive import Talk
 
 _Result = TypeVar("_Result")
@@ -128,8 +130,7 @@ class CountedCall(PaidCall):
     def counted(self) -> Any:
         """What is charged for it when it has ended well: what was counted."""
         call = self._call
-        price = call.ledger.prices.price_of(call.request.model)
-        tariff = charges.Tariff(call.request.model, price)
+        tariff = tariff_of_paid(call)
         return charges.estimated(call.request, 0, tariff, call.labels, whole=True)
 
 
@@ -176,16 +177,19 @@ def _admitted(purse: Purse, model: object, texts: Sequence[str]) -> Talk[Counted
     request = _sized(purse, model, texts)
     provider, name = request.model
     labels = labels_of(ledger, config, provider=provider, model=name)
-    price = ledger.prices.price_of(request.model)
+    places = purse.payer.places(config)
+    quote = ledger.quote(places[-1], request.model)
     order = Order(
-        charges.held(request, price, 0),
+        charges.held(request, quote.price, 0),
         started=True,
         labels=labels,
-        unpriced=price is None,
+        unpriced=quote.price is None,
         wait_seconds=purse.wait_seconds,
     )
-    places = purse.payer.places(config)
-    hold = yield from first_open(places, lambda path: ledger.reserve(path, order))
+    try:
+        hold = yield from first_open(places, lambda path: ledger.reserve(path, order))
+    except PriceUnknown as refusal:
+        raise refusal from quote.fault
     return CountedCall(ledger, request, labels, Capped(hold, Clamp(0)))
 
 

@@ -11,7 +11,7 @@ from langchain_core.messages.ai import add_usage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 
 from langchain_budget.adapters.attribution import caller_of, divided_by
-from langchain_budget.adapters.calls import CALLS, charge_of, first_open, unended
+from langchain_budget.adapters.calls import CALLS, first_open
 from langchain_budget.adapters.clamp import Capped, Clamp, hold_capped
 from langchain_budget.adapters.context import claimed
 from langchain_budget.adapters.exits import may_have_cost
@@ -20,6 +20,7 @@ from langchain_budget.adapters.labels import labels_of_run
 from langchain_budget.adapters.payers import Payer
 from langchain_budget.adapters.pieces import tokens_in
 from langchain_budget.adapters.requests import Request
+from langchain_budget.adapters.settling import charge_of, unended
 from langchain_budget.adapters.steps import STEPS
 from langchain_budget.adapters.underway import Call
 from langchain_budget.core.rules import Charge

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final, NamedTuple, Self, TypeVar
@@ -20,8 +20,9 @@ from langchain_budget.core.amounts import USD, Amount
 from langchain_budget.core.events import Refused
 from langchain_budget.core.postings import Balance, Basis, Hold, Kind, Refusal
 from langchain_budget.core.rules import Charge, Order
-from langchain_budget.errors import BudgetExceeded, BudgetRefused
+from langchain_budget.errors import BudgetExceeded, BudgetRefused, PriceUnknown
 from langchain_budget.ledger import Closing, Ledger
+from langchain_budget.pricing.quotes import PriceBookFailed
 from langchain_budget.pricing.tool_costs import ToolCosts
 from langchain_budget.reports.estimation import ESTIMATE, TOOL_CALLS
 from langchain_budget.stores._drive import Talk
@@ -69,24 +70,50 @@ class Desk(NamedTuple):
         Raises:
             BudgetRefused: There is not enough; the tool must not run.
         """
-        estimate = self.costs.estimate(tool, params).value
         places, ledger = self.payer.places(config), self.payer.ledger
-        labels = labels_of(ledger, config, tool=tool) | {ESTIMATE: str(estimate)}
+        labels = labels_of(ledger, config, tool=tool)
+        try:
+            estimate = self.costs.estimate(tool, params).value
+        except PriceBookFailed as failed:
+            return (yield from self._admit_unpriced(failed, places, labels))
+        labels |= {ESTIMATE: str(estimate)}
         order = Order({TOOL_CALLS: 1, USD: estimate}, started=True, labels=labels)
         if self.most is not None and estimate > self.most.value:
             raise self._too_dear(places[-1], order)
         hold = yield from first_open(places, partial(ledger.reserve, order=order))
         return RunningTool(ledger, hold)
 
+    def _admit_unpriced(
+        self, failed: PriceBookFailed, places: Sequence[str], labels: Mapping[str, str]
+    ) -> Talk[RunningTool]:
+        """Hold for a call of which nobody can say what it costs."""
+        path, model, ledger = places[-1], failed.model, self.payer.ledger
+        ledger.told(path, model, failed.quote)
+        labels = {**labels, "model": model.model}
+        order = Order({TOOL_CALLS: 1}, started=True, labels=labels, unpriced=True)
+        if self.most is not None:
+            refusal = self._refusal(Kind.UNPRICED, path, order, model.model)
+            raise PriceUnknown(refusal) from failed.__cause__
+        try:
+            hold = yield from first_open(places, partial(ledger.reserve, order=order))
+        except PriceUnknown as error:
+            raise error from failed.__cause__
+        return RunningTool(ledger, hold)
+
     def _too_dear(self, path: str, order: Order) -> OperationTooDear:
+        tool = order.labels["tool"]
+        return OperationTooDear(self._refusal(Kind.EXHAUSTED, path, order, tool))
+
+    def _refusal(self, kind: Kind, path: str, order: Order, what: str) -> Refusal:
+        """What the bound for a single call says, after listeners were told."""
         most = Balance(self.most.value if self.most else None)
-        tool, wanted = order.labels["tool"], order.amounts[USD]
-        refusal = Refusal(Kind.EXHAUSTED, path, USD, wanted, most, tool)
+        wanted = order.amounts.get(USD, 0)
+        refusal = Refusal(kind, path, USD, wanted, most, what)
         event = Refused(
             account=path, refusal=refusal, wanted_by=path, labels=order.labels
         )
         self.payer.ledger.listeners.tell([event])
-        return OperationTooDear(refusal)
+        return refusal
 
 
 def count(payer: Payer, tool: str, config: RunnableConfig) -> Talk[None]:
@@ -169,7 +196,8 @@ class RunningTool:
             return None
         if self._failed if error is None else not _was_cut_off(error):
             return counted({TOOL_CALLS: 1}, hold.labels)
-        return Charge(hold.amounts, Basis.ESTIMATED, hold.labels)
+        basis = Basis.ESTIMATED if USD in hold.amounts else Basis.UNKNOWN
+        return Charge(hold.amounts, basis, hold.labels)
 
 
 def _was_cut_off(error: BaseException) -> bool:

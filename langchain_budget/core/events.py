@@ -250,6 +250,23 @@ class OutageEnded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PricingFailed(Event):
+    """
+    A price book of the user's own fails on a model; told once until it answers again.
+
+    Calls that are paid are charged at the price that it gave before, as an estimate;
+    new ones are refused where a dollar limit binds.
+
+    Attributes:
+        model: The model that it was asked about.
+        error: The type of what it raised.
+    """
+
+    model: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SettleDeferred(Event):
     """The store could not take a charge; it is kept and tried again."""
 

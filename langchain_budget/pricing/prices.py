@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Context, Decimal, InvalidOperation
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, final
 
 from langchain_budget.core.faults import BudgetError
 from langchain_budget.pricing.usage import Usage
@@ -44,6 +44,7 @@ class ModelRef(NamedTuple):
     model: str
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Price:
     """
@@ -62,6 +63,13 @@ class Price:
     _steps: tuple[tuple[int, Price], ...] = ()
     """Prices of longer prompts, the longest first."""
     _tiers: tuple[tuple[str, Price], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check what was not made by `per_million`."""
+        rates = (*self._rates, self._call)
+        if len(rates) != len(_NOTHING) + 1 or not all(map(_is_count, rates)):
+            msg = f"{rates!r} are no rates: use Price.per_million(...)"
+            raise InexactPrice(msg)
 
     @classmethod
     def per_million(  # noqa: PLR0913 - one for each bucket of a Usage
@@ -115,12 +123,27 @@ class Price:
         return cls(source, _NOTHING)
 
     def above(self, tokens: int, price: Price) -> Price:
-        """Ask *price* instead, for the whole call, when its input is above *tokens*."""
+        """
+        Ask *price* instead, for the whole call, when its input is above *tokens*.
+
+        Raises:
+            InexactPrice: *tokens* is no whole number, or *price* no price.
+        """
+        if not _is_count(tokens):
+            msg = f"above {tokens!r} tokens: give a whole number, zero or more"
+            raise InexactPrice(msg)
+        check_price(f"above {tokens} tokens", price)
         steps = sorted([*self._steps, (tokens, price)], key=_start, reverse=True)
         return replace(self, _steps=tuple(steps))
 
     def at_tier(self, tier: str, price: Price) -> Price:
-        """Ask *price* instead for calls that were served at this service tier."""
+        """
+        Ask *price* instead for calls that were served at this service tier.
+
+        Raises:
+            InexactPrice: *price* is no price.
+        """
+        check_price(repr(tier), price)
         return replace(self, _tiers=(*self._tiers, (tier, price)))
 
     def cost(self, usage: Usage) -> int:
@@ -177,9 +200,7 @@ class PriceTable:
         if default is not None:
             given["default"] = default
         for name, price in given.items():
-            if not isinstance(price, Price):
-                msg = f"{name!r}: {price!r} is no Price: use Price.per_million(...)"
-                raise InexactPrice(msg)
+            check_price(repr(name), price)
         self._prices = dict(prices)
         self._default = default
 
@@ -190,7 +211,14 @@ class PriceTable:
 
 
 def first_price(*books: PriceBook) -> PriceBook:
-    """Ask one book after the other; the first with an opinion decides."""
+    """
+    Ask one book after the other; the first with an opinion decides.
+
+    Raises:
+        InexactPrice: One of *books* is no price book.
+    """
+    for book in books:
+        check_book(book)
     return _First(books)
 
 
@@ -203,6 +231,24 @@ class _First(NamedTuple):
             if price is not None:
                 return price
         return None
+
+
+def check_price(name: str, price: object) -> None:
+    """Raise `InexactPrice` for what *name* is said to cost, if it is no price."""
+    if type(price) is not Price:
+        msg = f"{name}: {price!r} is no Price: use Price.per_million(...)"
+        raise InexactPrice(msg)
+
+
+def check_book(book: object) -> None:
+    """Raise `InexactPrice` for what knows no prices."""
+    if not callable(getattr(book, "price_of", None)):
+        msg = f"{book!r} is no price book: use PriceTable({{model: price, ...}})"
+        raise InexactPrice(msg)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
 
 
 def _start(step: tuple[int, Price]) -> int:

@@ -10,6 +10,7 @@ from typing import Final
 from langchain_budget.core.amounts import NANOS, USD, Amount, countable, nanos
 from langchain_budget.core.faults import InvalidAmount, UnitMismatch
 from langchain_budget.pricing.prices import ModelRef, Price, PriceBook
+from langchain_budget.pricing.quotes import PriceBookFailed, checked
 from langchain_budget.pricing.usage import Usage
 
 Dollars = Amount | str | int | Decimal
@@ -103,12 +104,17 @@ class ToolCosts:
         )
         self._least = _amount(LEAST_FOR_TEXT)
         self._token_tools = dict(token_tools)
-        self._models = models
+        self._models = None if models is None else checked(models)
 
     def estimate(
         self, tool: str, params: Mapping[str, object] | str = _NO_PARAMS
     ) -> Amount:
-        """Dollars that a call of *tool* with these arguments is expected to cost."""
+        """
+        Dollars that a call of *tool* with these arguments is expected to cost.
+
+        Raises:
+            PriceBookFailed: *models* does not say what the model costs, but fails.
+        """
         known = self._prices.get(tool)
         if known is not None:
             return known
@@ -121,7 +127,10 @@ class ToolCosts:
     def _of_text(self, price: Price, params: Mapping[str, object]) -> Amount:
         model, most = params.get("model"), params.get("max_tokens")
         if self._models is not None and isinstance(model, str):
-            price = self._models.price_of(ModelRef("", model)) or price
+            quote = self._models.quote(ModelRef("", model))
+            if quote.fault is not None:
+                raise PriceBookFailed(ModelRef("", model), quote) from quote.fault
+            price = quote.price or price
         text = _text(params["prompt"] if "prompt" in params else params.get("messages"))
         output = most if type(most) is int and most > 0 else 0
         usage = Usage(input=len(text) // CHARS_PER_TOKEN, output=output)

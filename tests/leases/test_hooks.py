@@ -27,6 +27,7 @@ from langchain_budget import (
 )
 from langchain_budget.core.postings import Basis
 from langchain_budget.core.rules import Charge, Order
+from langchain_budget.pricing.quotes import CheckedBook
 from langchain_budget.testing import FakeChatModel, StillClock
 from tests.adapters.graphs import WAYS, Log, asks, notes, run
 from tests.invariants import assert_quiet, assert_report_adds_up
@@ -207,7 +208,7 @@ def test_a_stream_that_outlives_the_lease_is_settled_in_it(
     with take() as worker:
         config: Any = {"callbacks": [BudgetCallbackHandler(worker)]}
         table = PriceTable({"fake": Price.per_million(input=1_000, output=1_000)})
-        worker.ledger.prices = table
+        worker.ledger.prices = CheckedBook(table)
         stream = a_model(replies=["one two three"]).stream("Hi", config)
         next(stream)
     clock.advance(60)

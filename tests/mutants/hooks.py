@@ -14,7 +14,7 @@ HOOKS: Final = (
     ),
     Mutant(
         "a cached answer is charged",
-        "adapters/calls.py",
+        "adapters/settling.py",
         '    if is_cache_hit(getattr(generation, "message", None)):\n',
         "    if is_cache_hit(None):\n",
         "tests/adapters/test_books.py::"
@@ -30,7 +30,7 @@ HOOKS: Final = (
     ),
     Mutant(
         "an answer without usage was short",
-        "adapters/calls.py",
+        "adapters/settling.py",
         "output = usage.total_output if usage else counted",
         "output = usage.total_output if usage else 0",
         "tests/adapters/test_exits.py::"

@@ -5,12 +5,14 @@ import pickle
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from langchain_budget import BudgetPool, ToolCosts
 from langchain_budget.core.faults import BudgetError
 from langchain_budget.pricing.prices import (
     LARGEST_PRICE,
@@ -271,3 +273,52 @@ def test_a_free_price_is_an_opinion() -> None:
     books = first_price(PriceTable({"gpt-4o": free}), PriceTable({"gpt-4o": DEAR}))
 
     assert books.price_of(GPT) is free
+
+
+@pytest.mark.parametrize(
+    "rates", [(-1,) * 8, (0.5,) * 8, ("1",) * 8, (float("nan"),) * 8, (1,) * 7, ()]
+)
+def test_rates_that_cannot_be_true_make_no_price(rates: tuple[Any, ...]) -> None:
+    with pytest.raises(InexactPrice):
+        Price("a guess", rates)
+
+
+@pytest.mark.parametrize("tokens", [-1, "200k", 0.5, True, None])
+def test_a_step_is_at_a_number_of_tokens(tokens: Any) -> None:
+    with pytest.raises(InexactPrice, match="tokens"):
+        CHEAP.above(tokens, DEAR)
+
+
+@pytest.mark.parametrize("price", [None, 3, "0.15", Usage()])
+def test_a_step_and_a_tier_have_a_price(price: Any) -> None:
+    with pytest.raises(InexactPrice, match="no Price"):
+        CHEAP.above(200_000, price)
+    with pytest.raises(InexactPrice, match="no Price"):
+        CHEAP.at_tier("flex", price)
+
+
+@pytest.mark.parametrize("book", [{"gpt-4o": CHEAP}, {}, [], "prices.csv", CHEAP])
+def test_what_knows_no_prices_is_no_price_book(book: Any, tmp_path: Path) -> None:
+    file = tmp_path / "budget.db"
+
+    for use in (
+        lambda: first_price(book),
+        lambda: BudgetPool("acme", store=f"sqlite:///{file}", prices=book),
+        lambda: ToolCosts(models=book),
+    ):
+        with pytest.raises(InexactPrice, match="no price book"):
+            use()
+    assert not file.exists()
+
+
+class Empty(dict[str, Price]):
+    """A price book that is also a collection, of nothing."""
+
+    def price_of(self, model: ModelRef) -> Price | None:
+        return self.get(model.model, CHEAP)
+
+
+def test_a_price_book_that_is_empty_is_asked() -> None:
+    pool = BudgetPool("acme", prices=Empty())
+
+    assert pool.ledger.prices.price_of(GPT) is CHEAP

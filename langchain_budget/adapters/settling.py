@@ -1,0 +1,80 @@
+"""What a call under way is charged at its end."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from langchain_core.outputs import LLMResult
+
+from langchain_budget.adapters import charges
+from langchain_budget.adapters.charges import Tariff, tariff_of
+from langchain_budget.adapters.requests import Estimator
+from langchain_budget.adapters.underway import Call
+from langchain_budget.adapters.usage import (
+    is_cache_hit,
+    model_of_result,
+    usage_of_result,
+)
+from langchain_budget.core.rules import Charge
+from langchain_budget.ledger import Closing
+
+
+def charge_of(call: Call, result: LLMResult, estimator: Estimator) -> Charge:
+    """What a call is charged that has ended well."""
+    request = call.request
+    tariff = tariff_of_paid(call, model_of_result(result))
+    usage = usage_of_result(result, for_an_hour=request.for_an_hour) or call.usage
+    generation = _first(result)
+    if is_cache_hit(getattr(generation, "message", None)):
+        return charges.from_cache(usage, tariff, call.labels)
+    if usage is None or not usage.total_input:
+        text = getattr(generation, "text", "")
+        counted = max(call.seen, estimator.text(text, request.model))
+        output = usage.total_output if usage else counted
+        return charges.estimated(request, output, tariff, call.labels, whole=True)
+    estimator.learn(request, usage)
+    return charges.reported(usage, tariff, call.labels)
+
+
+def unended(call: Call) -> Charge:
+    """What a call is charged whose end nobody reported."""
+    return _unended(call, tariff_of_paid(call))
+
+
+def unheard(call: Call) -> Charge:
+    """Likewise where the price book cannot be asked: at what it has said last."""
+    model = call.request.model
+    return _unended(call, Tariff(model, call.ledger.prices.last(model)))
+
+
+def tariff_of_paid(call: Call, answered: str = "") -> Tariff:
+    """
+    What the model costs of a call that is paid, and so must be charged.
+
+    An interrupt on the way leaves the charge behind for the next who asks the books.
+    """
+    account = call.hold.account if call.hold else ""
+    quoted = partial(call.ledger.quote, account)
+    try:
+        return tariff_of(quoted, call.request.model, answered)
+    except BaseException:
+        _leave_behind(call)
+        raise
+
+
+def _unended(call: Call, tariff: Tariff) -> Charge:
+    if call.usage is not None:
+        return charges.reported(call.usage, tariff, call.labels)
+    return charges.estimated(call.request, call.seen, tariff, call.labels)
+
+
+def _leave_behind(call: Call) -> None:
+    if call.hold and not call.closed:
+        call.closed = True
+        call.ledger.late.append(Closing(call.hold, unheard(call)))
+        call.ledger.late.extend(Closing(more, None) for more in call.more)
+
+
+def _first(result: LLMResult) -> object:
+    rows = result.generations
+    return rows[0][0] if rows and rows[0] else None
