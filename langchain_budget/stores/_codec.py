@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
 
-from langchain_budget.core.accounts import Row, Spec
+from langchain_budget.core.accounts import Row, Spec, lineage
 from langchain_budget.core.postings import (
     Basis,
     Change,
@@ -211,12 +211,32 @@ def _deltas_text(deltas: Iterable[Delta]) -> str:
 def _delta_text(delta: Delta) -> str:
     counters, granted, held, spent, lent, guarded, spill = delta
     numbers = f"{granted},{held},{spent},{lent},{'true' if guarded else 'false'}"
-    rest = f",{_chain_text(spill)}" if spill else ""
+    rest = f",{_spills_text(spill)}" if spill else ""
     return f"[{_chain_text(counters)},{numbers}{rest}]"
 
 
-_chain_text: Final = lru_cache(maxsize=10_000)(_encode)
-"""The counters of a route are the same in each of its postings."""
+@lru_cache(maxsize=10_000)
+def _chain_text(keys: tuple[CounterKey, ...]) -> str:
+    """The counters of a route, which are the same in each of its postings."""
+    return _encode(_chain(keys))
+
+
+@lru_cache(maxsize=10_000)
+def _spills_text(spills: tuple[Spill, ...]) -> str:
+    return _encode([(slice_, _chain(payers)) for slice_, payers in spills])
+
+
+def _chain(keys: tuple[CounterKey, ...]) -> Json:
+    """
+    The innermost account and how many it is with those above it, unit and window.
+
+    Counters that are no such way up are listed.
+    """
+    if not keys:
+        return keys
+    path, unit, window = keys[0]
+    way = tuple(CounterKey(each, unit, window) for each in lineage(path)[: len(keys)])
+    return (path, len(keys), unit, window) if way == keys else keys
 
 
 def _deltas(flat: Json) -> tuple[Delta, ...]:
@@ -233,8 +253,11 @@ def _spills(spills: Json = ()) -> tuple[Spill, ...]:
     return tuple(Spill(CounterKey(*key), _keys(payers)) for key, payers in spills)
 
 
-def _keys(keys: Json) -> tuple[CounterKey, ...]:
-    return tuple(CounterKey(*key) for key in keys)
+def _keys(chain: Json) -> tuple[CounterKey, ...]:
+    if not chain or type(chain[0]) is list:
+        return tuple(CounterKey(*key) for key in chain)
+    path, count, unit, window = chain
+    return tuple(CounterKey(each, unit, window) for each in lineage(path)[:count])
 
 
 def _pairs(pairs: Json) -> tuple[tuple[Any, Any], ...]:

@@ -33,6 +33,8 @@ HOLD: Final = (
     "FROM budget_holds WHERE book = ? AND id = ?"
 )
 _NO_SPEC: Final = Spec()
+_ENTRIES: Final = 1 << 40
+"""How many entries a book may have; there may be eight million books in a file."""
 
 
 class Book(NamedTuple):
@@ -222,9 +224,9 @@ class Page:
         """Write the journal's next entry."""
         seq = self._book.seq + 1
         self._db.execute(
-            "INSERT INTO budget_journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO budget_journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                *(self._book.id, seq, self._now, posting.kind, posting.id),
+                *(entry_id(self._book.id, seq), self._now, posting.kind, posting.id),
                 *(posting.account, hold_id, unseen, spilled),
                 codec.entry_text(posting),
             ),
@@ -262,6 +264,11 @@ class Page:
                 for unit in row.lifelong
             ],
         )
+
+
+def entry_id(book: int, seq: int) -> int:
+    """Under which number the table keeps an entry of a book."""
+    return book * _ENTRIES + seq
 
 
 def hold_from(hold_id: str, found: tuple[Any, ...]) -> Hold:

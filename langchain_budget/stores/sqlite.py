@@ -20,7 +20,7 @@ from langchain_budget.core.postings import (
 from langchain_budget.stores import _codec as codec
 from langchain_budget.stores._sqlite_counters import Memo
 from langchain_budget.stores._sqlite_file import File
-from langchain_budget.stores._sqlite_page import HOLD, Page, hold_from
+from langchain_budget.stores._sqlite_page import HOLD, Page, entry_id, hold_from
 from langchain_budget.stores.base import Store
 
 Clock = Callable[[], float]
@@ -127,10 +127,11 @@ class SqliteStore(Store):
     def journal(self, after: int = 0, limit: int | None = None) -> tuple[Entry, ...]:
         """The first *limit* entries numbered above *after*, in order; all, if None."""
         with self._file.reading() as (db, book):
+            first, end = entry_id(book.id, 0), entry_id(book.id + 1, 0)
             found = db.execute(
-                "SELECT seq, at, kind, posting, account, hold, unseen, spilled, body "
-                "FROM budget_journal WHERE book = ? AND seq > ? ORDER BY seq LIMIT ?",
-                (book.id, after, -1 if limit is None else limit),
+                "SELECT id - ?, at, kind, posting, account, hold, unseen, spilled, "
+                "body FROM budget_journal WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
+                (first, first + after, end, -1 if limit is None else limit),
             ).fetchall()
         return tuple(
             codec.entry_of(seq, at, tuple(words), body, spilled, unseen=bool(unseen))

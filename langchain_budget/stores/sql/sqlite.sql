@@ -62,9 +62,10 @@ CREATE TABLE budget_holds (
 CREATE INDEX budget_open_holds ON budget_holds (book, expires_at)
   WHERE status = 'open';
 
+-- The id is the number of the entry, and above that the number of its book: a table that
+-- grows at its end, and whose rows may be as long as a page.
 CREATE TABLE budget_journal (
-  book INTEGER NOT NULL,
-  seq INTEGER NOT NULL,
+  id INTEGER PRIMARY KEY,
   at REAL NOT NULL,
   kind TEXT NOT NULL,
   posting TEXT NOT NULL,
@@ -72,9 +73,8 @@ CREATE TABLE budget_journal (
   hold TEXT NOT NULL,
   unseen INTEGER NOT NULL,
   spilled TEXT NOT NULL,
-  body TEXT NOT NULL,
-  PRIMARY KEY (book, seq)
-) STRICT, WITHOUT ROWID;
+  body TEXT NOT NULL
+) STRICT;
 
 CREATE TABLE budget_postings (
   book INTEGER NOT NULL,
