@@ -192,11 +192,12 @@ class Admin:
         progress: Progress | None = None,
     ) -> int:
         """
-        Write the journal to a file; how many entries were read.
+        Write the journal to a file; how many entries were read, or of fewer written.
 
         Args:
             file: A path, which is replaced when all is written, or an open file.
             format: `"jsonl"` is all of the books, to `BudgetPool.restore` them;
+                `"condensed"` likewise, with calls that are over summed up by day;
                 `"csv"` is for spreadsheets, one row for each entry and unit.
             progress: Called with the number of entries now and then.
         """

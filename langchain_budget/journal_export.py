@@ -14,7 +14,8 @@ from langchain_budget.core.postings import Entry, Hold
 from langchain_budget.errors import InvalidName, StoreError
 from langchain_budget.inspections import PAGE, is_within, read_journal
 from langchain_budget.ledger import Ledger
-from langchain_budget.reports.fold import ENDS
+from langchain_budget.reports.condensed import Condensed
+from langchain_budget.reports.fold import ENDS, Fold
 from langchain_budget.reports.journal_lines import (
     CSV_COLUMNS,
     FORMAT,
@@ -32,7 +33,7 @@ File = str | os.PathLike[str] | IO[str]
 Progress = Callable[[int], object]
 """Told now and then how many entries are done."""
 
-FORMATS: Final = ("jsonl", "csv")
+FORMATS: Final = ("jsonl", "condensed", "csv")
 
 
 class Job(NamedTuple):
@@ -55,10 +56,17 @@ class Job(NamedTuple):
 def export(ledger: Ledger, job: Job, form: str) -> Talk[int]:
     """Write the journal; how many entries it has."""
     if form not in FORMATS:
-        msg = f"format {form!r}: choose 'jsonl', to import it again, or 'csv'"
+        msg = (
+            f"format {form!r}: choose 'jsonl' or 'condensed', to import it again, or "
+            f"'csv'"
+        )
         raise InvalidName(msg)
     yield from ledger.route(job.path)
-    last = yield from (_jsonl(job) if form == "jsonl" else _csv(job))
+    if form == "csv":
+        last = yield from _csv(job)
+    else:
+        _check_whole(job.path)
+        last = yield from (_jsonl(job) if form == "jsonl" else _condensed(ledger, job))
     if job.progress is not None:
         job.progress(last)
     return last
@@ -77,12 +85,15 @@ def _csv(job: Job) -> Talk[int]:
     return (yield from read_journal(add))
 
 
+def _check_whole(path: str) -> None:
+    if SEPARATOR in path:
+        root = path.partition(SEPARATOR)[0]
+        msg = f"JSONL is for whole books: export {root!r}, or {path!r} as CSV"
+        raise InvalidName(msg)
+
+
 def _jsonl(job: Job) -> Talk[int]:
     """All of the books: every entry, then what only the holds say of themselves."""
-    if SEPARATOR in job.path:
-        root = job.path.partition(SEPARATOR)[0]
-        msg = f"JSONL is for whole books: export {root!r}, or {job.path!r} as CSV"
-        raise InvalidName(msg)
     first: tuple[Entry, ...] = yield Ask("journal", (0, 1))
     job.write(Header(FORMAT, VERSION, job.path, first[0].posting))
     still_open: set[str] = set()
@@ -101,6 +112,29 @@ def _jsonl(job: Job) -> Talk[int]:
     yield from _holds(job, {hold.id: hold for hold in listed}, sorted(still_open))
     job.write(End(last, len(still_open)))
     return last
+
+
+def _condensed(ledger: Ledger, job: Job) -> Talk[int]:
+    """The same books in fewer entries: it is read twice, to know which are over."""
+    whole = Fold()
+    last = yield from read_journal(whole.add)
+    listed: tuple[Hold, ...] = yield Ask("open_holds")
+    last = yield from read_journal(whole.add, last)
+    shorter = Condensed(whole, ledger.new_id)
+    first: tuple[Entry, ...] = yield Ask("journal", (0, 1))
+    job.write(Header(FORMAT, VERSION, job.path, first[0].posting))
+
+    def add(entry: Entry) -> None:
+        for each in shorter.add(entry):
+            job.write(each)
+        job.tell(entry.seq)
+
+    yield from read_journal(add, 0, last)
+    for each in shorter.rest():
+        job.write(each)
+    yield from _holds(job, {hold.id: hold for hold in listed}, sorted(whole.open))
+    job.write(End(shorter.seq, len(whole.open)))
+    return shorter.seq
 
 
 def _holds(job: Job, listed: dict[str, Hold], still_open: list[str]) -> Talk[None]:

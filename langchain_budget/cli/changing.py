@@ -25,6 +25,7 @@ from langchain_budget.cli.operate import (
     yes_option,
 )
 from langchain_budget.core.amounts import Limit
+from langchain_budget.journal_export import FORMATS
 from langchain_budget.journal_import import book_of
 
 amount_argument = click.argument("amount", type=AmountType())
@@ -236,6 +237,7 @@ def charges_of(
     name="export",
     epilog=examples(
         "langchain-budget export acme acme.jsonl",
+        "langchain-budget export acme shorter.jsonl --format condensed",
         "langchain-budget export acme/research research.csv",
     ),
 )
@@ -243,8 +245,9 @@ def charges_of(
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option(
     "--format",
-    type=click.Choice(["jsonl", "csv"]),
-    help="jsonl can be imported, csv is for spreadsheets.  [default: by FILE's name]",
+    type=click.Choice(FORMATS),
+    help="jsonl can be imported; condensed as well, with calls that are over summed up "
+    "by day; csv is for spreadsheets.  [default: by FILE's name]",
 )
 def export_journal(account: Account, file: str, **given: Any) -> None:
     """Write the journal to FILE; `-` is the standard output."""

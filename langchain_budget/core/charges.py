@@ -12,12 +12,24 @@ LAPSE: Final = "lapse"
 """The kind of what is posted for a worker that did not renew its lease in time."""
 OUTAGE: Final = "outage"
 """The kind of what was admitted while the store could not be reached."""
+CARRIED: Final = "carried"
+"""The kind of what stands for calls that are over, in a journal that was condensed."""
 
 MARKS: Final = ("avoided_usd", "outage")
 """Labels that tell of a charge, not of who was charged: from a cache, in an outage."""
 
 CHARGES: Final = frozenset(
-    {"settle", "expire", "supersede", "adjust", "reconcile", LEASE, LAPSE, OUTAGE}
+    {
+        "settle",
+        "expire",
+        "supersede",
+        "adjust",
+        "reconcile",
+        LEASE,
+        LAPSE,
+        OUTAGE,
+        CARRIED,
+    }
 )
 """The kinds of entries that say what was spent, or how well that is known."""
 

@@ -90,20 +90,24 @@ class Fold:
         self._admit(entry)
         self._follow(entry)
         for effect in effects(entry):
-            seen = self._balance(effect.key)
+            seen = self.balance(effect.key)
             self.balances[effect.key] = changed(seen, effect)
         for row in entry.rows:
             self._write(row)
         if entry.kind in CHARGES:
             self._charge(entry)
 
-    def _balance(self, key: CounterKey) -> Balance:
+    def balance(self, key: CounterKey) -> Balance:
         """A counter of a window is granted its account's ceiling when it is touched."""
         found = self.balances.get(key)
         if found is not None:
             return found
         row = self.rows.get(key.account)
         return Balance(row.ceiling(key.limit) if row and key.window else None)
+
+    def may_change(self, hold: str) -> bool:
+        """Whether a hold is open, or what it was charged may yet be corrected."""
+        return hold in self.open or hold in self._guessed
 
     def _write(self, row: Row) -> None:
         for unit in row.lifelong:
@@ -116,7 +120,7 @@ class Fold:
         for delta in entry.deltas:
             wanted = delta.held + delta.spent + delta.lent - delta.granted
             for key in delta.counters if delta.guarded else ():
-                left = self._balance(key).available
+                left = self.balance(key).available
                 if left is not None and left < wanted:
                     words = f"entry {entry.seq} took more than there was"
                     self._find("I1", entry, (left, wanted), words, key)

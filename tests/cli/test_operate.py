@@ -367,6 +367,24 @@ def test_books_go_to_a_file_and_come_back(
     copy.ledger.store.close()
 
 
+def test_books_that_have_grown_go_on_in_fewer_entries(
+    pool: BudgetPool, operate: Operate, tmp_path: Path
+) -> None:
+    for _ in range(10):
+        pool.account("research").reserve(usd("0.20")).settle(usd("0.20"))
+    file = tmp_path / "shorter.jsonl"
+    there = f"sqlite:///{tmp_path / 'other.db'}"
+
+    written = operate("export", "acme", str(file), "--format", "condensed")
+    done = operate("import", "acme", str(file), "--store", there, "--yes")
+
+    assert written.stderr == "5 entries were written\n"
+    assert "The books add up: 5 entries" in done.output
+    copy = BudgetPool.attach("acme", store=there)
+    assert copy.report().as_dict() == pool.report().as_dict()
+    copy.ledger.store.close()
+
+
 def test_a_place_that_cannot_be_written_is_named(operate: Operate) -> None:
     ran = operate("export", "acme", "nowhere/acme.jsonl")
 

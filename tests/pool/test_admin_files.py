@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from langchain_budget import (
     BudgetError,
     BudgetPool,
     MemoryStore,
-    Reservation,
     calls,
     tokens,
     usd,
@@ -30,6 +28,7 @@ from langchain_budget.errors import (
 from langchain_budget.stores._open import open_store
 from langchain_budget.testing import StillClock
 from tests.invariants import assert_books_add_up, assert_quiet
+from tests.pool.played import MOVES, open_holds, play
 from tests.twins import Do
 
 NANOS = 1_000_000_000
@@ -67,13 +66,6 @@ def busy(pool: BudgetPool, clock: StillClock) -> BudgetPool:
 def start(pool: BudgetPool, dollars: int, worst: int) -> Hold:
     order = Order({"usd": dollars * NANOS}, {"usd": worst * NANOS}, 60, started=True)
     return pool.ledger.run(pool.ledger.reserve("acme", order))
-
-
-def open_holds(pool: BudgetPool) -> set[tuple[object, ...]]:
-    return {
-        (each.id, each.account, each.amounts, each.started, round(each.seconds_left))
-        for each in pool.admin.holds()
-    }
 
 
 async def test_what_is_imported_is_what_was_exported(
@@ -302,21 +294,8 @@ def test_somebody_who_writes_meanwhile_is_noticed(busy: BudgetPool, file: Path) 
         BudgetPool.restore(file, store=Shared())
 
 
-names = st.sampled_from(["acme", "acme/web", "acme/web/deep", "acme/mail"])
-moves = st.lists(
-    st.tuples(
-        st.sampled_from(
-            ["reserve", "settle", "release", "wait", "top", "limit", "adjust"]
-        ),
-        names,
-        st.integers(0, 4),
-    ),
-    max_size=25,
-)
-
-
 @settings(max_examples=50, deadline=None)
-@given(moves)
+@given(MOVES)
 def test_any_books_come_back(
     tmp_path_factory: pytest.TempPathFactory, moves: list[tuple[str, str, int]]
 ) -> None:
@@ -346,30 +325,6 @@ def test_any_books_come_back(
         each.close()
         each.balance()
         assert_quiet(each.ledger.store)
-
-
-def play(
-    pool: BudgetPool, clock: StillClock, moves: list[tuple[str, str, int]]
-) -> None:
-    """Do what is asked, as far as the books allow."""
-    reserved: list[Reservation] = []
-    for what, path, number in moves:
-        account = pool.account(path)
-        do: dict[str, Callable[[], object]] = {
-            "reserve": lambda: reserved.append(account.reserve(usd(number))),  # noqa: B023
-            "settle": lambda: reserved.pop().settle(usd(number)),  # noqa: B023
-            "release": lambda: reserved.pop().release(),
-            "wait": lambda: clock.advance(number * 300),  # noqa: B023
-            "top": lambda: account.top_up(usd(number)),  # noqa: B023
-            "limit": lambda: account.set_limit(usd(number)),  # noqa: B023
-            "adjust": lambda: account.admin.adjust(usd(number) - usd(2), reason="x"),  # noqa: B023
-        }
-        if what in ("settle", "release") and not reserved:
-            continue
-        try:
-            do[what]()
-        except BudgetError:
-            continue
 
 
 def test_a_file_that_is_not_there_is_named(file: Path) -> None:
