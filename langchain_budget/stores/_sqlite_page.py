@@ -19,6 +19,7 @@ from langchain_budget.core.postings import (
     Refusal,
     new,
 )
+from langchain_budget.core.rules import FRESH
 from langchain_budget.stores import _codec as codec
 from langchain_budget.stores._sqlite_counters import Counters, Memo
 from langchain_budget.stores._wire import (
@@ -76,17 +77,19 @@ class Page:
             return self._keep(posting, asked)
         return self._other(posting)
 
-    def hold(self, hold_id: str) -> tuple[Hold, str] | None:
-        """The hold as it is now, and the text of what it was opened with."""
-        found = self._db.execute(HOLD, (self._book.id, hold_id)).fetchone()
-        return None if found is None else (hold_from(hold_id, found), found[6])
+    def _find(self, hold_id: str) -> tuple[Any, ...] | None:
+        """The hold's line in the table."""
+        found: tuple[Any, ...] | None = self._db.execute(
+            HOLD, (self._book.id, hold_id)
+        ).fetchone()
+        return found
 
     def _open(self, posting: Posting, asked: OpenHold) -> Receipt | Refusal:
         text = codec.hold_text(posting, asked)
-        found = self.hold(asked.id)
+        found = self._find(asked.id)
         if found is not None:
-            hold, known = found
-            if same_hold(hold, known, text):
+            hold = hold_from(asked.id, found)
+            if same_hold(hold, found[6], text):
                 return Receipt(0, (), hold)
             return Refusal(Kind.CONFLICT, posting.account, detail=posting.id)
         work = work_of(posting)
@@ -103,8 +106,8 @@ class Page:
         return self._write(posting, work, asked.id)
 
     def _close(self, posting: Posting, asked: CloseHold) -> Receipt | Refusal:
-        found = self.hold(asked.id)
-        refusal = close_refused(posting, asked, found[0] if found else None)
+        found = self._find(asked.id)
+        refusal = _close_refused(posting, asked, found)
         if refusal is not None:
             return refusal
         work = work_of(posting)
@@ -135,8 +138,7 @@ class Page:
         return self._enter(posting, asked.id, unseen=True)
 
     def _keep(self, posting: Posting, asked: KeepHold) -> Receipt | Refusal:
-        found = self.hold(asked.id)
-        refusal = close_refused(posting, asked, found[0] if found else None)
+        refusal = _close_refused(posting, asked, self._find(asked.id))
         if refusal is None:
             self._db.execute(
                 "UPDATE budget_holds SET expires_at = ? WHERE book = ? AND id = ?",
@@ -264,6 +266,18 @@ class Page:
                 for unit in row.lifelong
             ],
         )
+
+
+def _close_refused(
+    posting: Posting, asked: CloseHold | KeepHold, found: tuple[Any, ...] | None
+) -> Refusal | None:
+    """Likewise; all of a hold is read only where something is against it."""
+    if found is None:
+        return close_refused(posting, asked, None)
+    before = asked.before if type(asked) is CloseHold else FRESH
+    if found[3:5] in before:  # words that are equal to the members of enumerations
+        return None
+    return close_refused(posting, asked, hold_from(asked.id, found))
 
 
 def entry_id(book: int, seq: int) -> int:
