@@ -23,15 +23,13 @@ from langchain_budget.adapters.pieces import delta_of, piece_of
 from langchain_budget.adapters.requests import Messages
 from langchain_budget.adapters.runs import Run
 from langchain_budget.adapters.steps import STEPS
-from langchain_budget.adapters.top_ups import mender
+from langchain_budget.adapters.top_ups import OnRefusal, check_refusal, mender
 from langchain_budget.adapters.weaknesses import two_handlers
 from langchain_budget.errors import BudgetExceeded, BudgetRefused
 from langchain_budget.ledger import Ledger
 
 Charged = tuple[Ledger, str]
 Reserve = Literal["estimate", "worst"]
-OnRefusal = Literal["error", "interrupt", "drain"]
-_ON_REFUSAL = ("error", "interrupt", "drain")
 
 
 class MeterHandler(BaseCallbackHandler):
@@ -239,11 +237,8 @@ class BudgetCallbackHandler(MeterHandler):
             msg = f"reserve={reserve!r}: choose 'estimate' or 'worst'"
             raise ValueError(msg)
         self.account = account_of(account)
-        if on_exceeded not in _ON_REFUSAL:
-            names = ", ".join(_ON_REFUSAL)
-            msg = f"on_exceeded={on_exceeded!r}: choose one of {names}"
-            raise ValueError(msg)
-        self._mend = mender(self.account.ledger, self.account.path, on_exceeded)
+        how = check_refusal(on_exceeded)
+        self._mend = mender(self.account.ledger, self.account.path, how)
         self._worst = reserve == "worst"
         ledger = self.account.ledger
         paths = {name: below(a, account.path) for name, a in (accounts or {}).items()}

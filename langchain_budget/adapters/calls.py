@@ -118,6 +118,9 @@ class Calls:
     def token(self, run_id: UUID, handler: object, piece: Piece) -> None:
         """Output has been streamed, and perhaps usage was reported with it."""
         for call in self._open.of(run_id.int, handler):
+            if piece.is_event and call.in_tokens:
+                continue
+            call.in_tokens = not piece.is_event
             call.seen += piece.tokens
             call.usage = piece.usage or call.usage
             self.keep(call)

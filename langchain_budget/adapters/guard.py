@@ -17,8 +17,14 @@ from langchain_budget.account import Account, account_of, below
 from langchain_budget.adapters.attribution import Caller, divided_by
 from langchain_budget.adapters.context import innermost
 from langchain_budget.adapters.finder import finder_of
+from langchain_budget.adapters.notes import update_of
 from langchain_budget.adapters.steps import STEPS, Place, Reserved, graph_of
-from langchain_budget.adapters.top_ups import ask, can_be_topped_up, granted
+from langchain_budget.adapters.top_ups import (
+    OnRefusal,
+    asked,
+    check_refusal,
+    granted,
+)
 from langchain_budget.adapters.weaknesses import WeakEnforcementWarning
 from langchain_budget.arguments import Amounts, amounts_of, patience
 from langchain_budget.core.accounts import STEP, join, spec_of
@@ -47,7 +53,8 @@ class BudgetGuard(Runnable[Any, Command[str]]):
         needs: tuple[Amount, ...],
         reserve: tuple[Amount, ...],
         wait_seconds: float,
-        asks: bool,
+        on_exceeded: OnRefusal,
+        note: str | None,
     ) -> None:
         self.name = f"budget_guard({account.path})"
         self._account = account
@@ -56,7 +63,8 @@ class BudgetGuard(Runnable[Any, Command[str]]):
         self._needs = vector(needs)
         self._reserve = spec_of(carve=reserve)._replace(labels=(STEP,), borrows=True)
         self._wait = wait_seconds
-        self._asks = asks
+        self._how = on_exceeded
+        self._note = note
         self._checked = False
         _declare(self, [then, otherwise])
         if reserve:
@@ -76,37 +84,44 @@ class BudgetGuard(Runnable[Any, Command[str]]):
     ) -> Command[str]:
         """Decide where to go."""
         self._warn_of_edges()
-        ledger = self._account.ledger
+        config, ledger = ensure_config(config), self._account.ledger
         while True:
             try:
-                ledger.run(self._decide(ensure_config(config)))
+                ledger.run(self._decide(config))
             except BudgetRefused as refusal:
-                if not (self._asks and can_be_topped_up(refusal)):
-                    return self._turned_away(refusal)
-                ledger.run(granted(ledger, refusal, *ask(refusal)))
+                grant = asked(self._how, refusal)
+                if grant is None:
+                    return self._turned_away(config, refusal)
+                ledger.run(granted(ledger, *grant))
             else:
-                return Command(goto=self._then)
+                update = update_of(config, self._note, self._then, None)
+                return Command(goto=self._then, update=update)
 
     async def ainvoke(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Command[str]:
         """Awaitable twin of `invoke`."""
         self._warn_of_edges()
-        ledger = self._account.ledger
+        config, ledger = ensure_config(config), self._account.ledger
         while True:
             try:
-                await ledger.arun(self._decide(ensure_config(config)))
+                await ledger.arun(self._decide(config))
             except BudgetRefused as refusal:
-                if not (self._asks and can_be_topped_up(refusal)):
-                    return self._turned_away(refusal)
-                await ledger.arun(granted(ledger, refusal, *ask(refusal)))
+                grant = asked(self._how, refusal)
+                if grant is None:
+                    return self._turned_away(config, refusal)
+                await ledger.arun(granted(ledger, *grant))
             else:
-                return Command(goto=self._then)
+                update = update_of(config, self._note, self._then, None)
+                return Command(goto=self._then, update=update)
 
-    def _turned_away(self, refusal: BudgetRefused) -> Command[str]:
+    def _turned_away(
+        self, config: RunnableConfig, refusal: BudgetRefused
+    ) -> Command[str]:
         if self._otherwise is None:
             raise refusal
-        return Command(goto=self._otherwise)
+        update = update_of(config, self._note, self._then, refusal)
+        return Command(goto=self._otherwise, update=update)
 
     def _decide(self, config: RunnableConfig) -> Talk[None]:
         """Raises when it is not affordable anywhere that the step may draw on."""
@@ -184,7 +199,8 @@ def budget_guard(  # noqa: PLR0913  # each is a question of its own
     needs: Amounts = None,
     reserve: Amounts = None,
     wait_seconds: float = 0.0,
-    ask_for_more: bool = False,
+    on_exceeded: OnRefusal = "error",
+    note: str | None = None,
 ) -> BudgetGuard:
     """
     A node for a `StateGraph` that lets the next step run only if it is affordable.
@@ -205,11 +221,16 @@ def budget_guard(  # noqa: PLR0913  # each is a question of its own
             then on what the account has free; the rest returns when the step ends.
         wait_seconds: How long to wait when there is too little only because of what
             others hold.
-        ask_for_more: Interrupt the graph and ask a person for a top-up; resumed with
-            an amount, it looks again.
+        on_exceeded: What else becomes of a step that is not affordable. `"error"`:
+            nothing; `"interrupt"` asks a person for a top-up first, and looks again
+            when the graph is resumed with an amount; `"drain"` has the graph stop at
+            the end of this step, too. Outside of a graph all three are the same.
+        note: The key of the graph's state under which a `BudgetNote` says why it went
+            *otherwise*; `None` is written over it when the step is let through later.
 
     Raises:
         UnknownAccount: There is no such account.
+        ValueError: There is no such `on_exceeded`, or a *note* without *otherwise*.
 
     >>> from langgraph.graph import END, START, StateGraph
     >>> from langchain_budget import BudgetPool, budget_guard, usd
@@ -221,6 +242,9 @@ def budget_guard(  # noqa: PLR0913  # each is a question of its own
     >>> builder.compile().invoke({"question": "Why?"})
     {'question': 'Why?'}
     """
+    if note is not None and otherwise is None:
+        msg = f"note={note!r} is written on the way to otherwise=...: give both"
+        raise ValueError(msg)
     target = account_of(pool)
     if account is not None:
         target = Account(pool.ledger, below(account, pool.path))
@@ -232,7 +256,8 @@ def budget_guard(  # noqa: PLR0913  # each is a question of its own
         needs=amounts_of(needs),
         reserve=amounts_of(reserve),
         wait_seconds=patience(wait_seconds),
-        asks=ask_for_more,
+        on_exceeded=check_refusal(on_exceeded),
+        note=note,
     )
 
 

@@ -28,7 +28,6 @@ from langchain_budget.adapters.payers import labels_of, payer_of
 from langchain_budget.adapters.stops import (
     Anew,
     Answer,
-    Grant,
     OnExceeded,
     Stop,
     arun_steps,
@@ -38,10 +37,11 @@ from langchain_budget.adapters.stops import (
     last_account,
     marks,
     run_steps,
+    so_far,
 )
 from langchain_budget.adapters.tool_calls import Desk, RunningTool, count
 from langchain_budget.adapters.tools import is_budgeted, observed
-from langchain_budget.adapters.top_ups import granted
+from langchain_budget.adapters.top_ups import Grant, granted
 from langchain_budget.adapters.weaknesses import lost_handler
 from langchain_budget.arguments import patience
 from langchain_budget.core.amounts import Amount
@@ -76,6 +76,8 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         finalisation: For `"check_in"`: set aside for its last answer, so that it
             always fits, in an account of that name below the one that is charged.
         message: What a person reads at the end, in place of the refusal.
+        tool_message: What the model reads in place of the refusal, as the answer of a
+            tool that was not run.
         exempt_tools: Tools that are neither counted nor refused.
         tool_costs: What tools are expected to cost. That is held before each of them
             runs, and settled at what it reports; left out, they are only counted.
@@ -107,6 +109,7 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         models: Sequence[BaseChatModel] = (),
         finalisation: Amount | None = None,
         message: str = "",
+        tool_message: str = "",
         exempt_tools: Collection[str] = (),
         tool_costs: ToolCosts | None = None,
         wait_seconds: float = 0.0,
@@ -116,7 +119,7 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         self._payer = payer_of(pool, account)
         self._ledger = self._payer.ledger
         last = last_account(self._payer.account, finalisation)
-        self._stop = Stop(on_exceeded, tuple(models), last, message)
+        self._stop = Stop(on_exceeded, tuple(models), last, message, tool_message)
         self._exempt = frozenset(exempt_tools)
         self._costs = tool_costs
         self._wait = patience(wait_seconds)
@@ -142,7 +145,7 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         try:
             return call(Anew(request))
         except BudgetRefused as refusal:
-            steps = self._stop.steps(request, self._ours(refusal))
+            steps = self._stop.steps(request, self._ours(so_far(refusal, request)))
             return run_steps(steps, call, self._grant)
 
     async def awrap_model_call(
@@ -161,7 +164,7 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         try:
             return await call(Anew(request))
         except BudgetRefused as refusal:
-            steps = self._stop.steps(request, self._ours(refusal))
+            steps = self._stop.steps(request, self._ours(so_far(refusal, request)))
             return await arun_steps(steps, call, self._agrant)
 
     def wrap_tool_call(
@@ -231,9 +234,11 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def _not_run(self, request: ToolCallRequest, refusal: BudgetRefused) -> ToolMessage:
         if self._stop.raises or not is_used_up(refusal):
-            raise refusal
+            raise so_far(refusal, request)
+        why = f"This tool was not run: {refusal}"
         return ToolMessage(
-            f"This tool was not run: {refusal}",
+            self._stop.tool_message or why,
+            artifact=why,
             tool_call_id=request.tool_call["id"] or "",
             name=request.tool_call["name"],
             status="error",
@@ -247,8 +252,8 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         messages = request.state.get("messages") or request.messages
         for message in _newest_tool_messages(messages):
             if message.response_metadata.get(STOPPED):
-                said = f"I stopped before I was done. {message.text}"
-                return AIMessage(said, response_metadata=message.response_metadata)
+                why = message.artifact or message.text
+                return self._stop.end(why, message.response_metadata)
         return None
 
 

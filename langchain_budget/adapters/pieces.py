@@ -23,6 +23,8 @@ class Piece(NamedTuple):
     tokens: int
     usage: Usage | None = None
     """What the stream reported with it."""
+    is_event: bool = False
+    """Told by an event; where tokens are told as well, it says the same again."""
 
 
 def piece_of(token: object, message: Any) -> Piece:
@@ -38,7 +40,7 @@ def delta_of(event: Mapping[str, Any]) -> Piece:
     parts = delta if isinstance(delta, Mapping) else {"text": delta}
     texts = [each for name, each in parts.items() if name != "type"]
     tokens = sum(_pieces(len(each.encode())) for each in texts if isinstance(each, str))
-    return Piece(str(parts.get("text") or ""), tokens)
+    return Piece(str(parts.get("text") or ""), tokens, is_event=True)
 
 
 def whole(pieces: Sequence[AIMessageChunk | str]) -> AIMessageChunk:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
@@ -10,10 +10,14 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_budget.account import Account
-from langchain_budget.adapters.extra import ModelRequest, ModelResponse
+from langchain_budget.adapters.extra import (
+    ModelRequest,
+    ModelResponse,
+    ToolCallRequest,
+)
 from langchain_budget.adapters.paid import STOPPED
 from langchain_budget.adapters.top_ups import (
-    TopUp,
+    Grant,
     ask,
     can_be_topped_up,
     drain,
@@ -44,14 +48,6 @@ class Anew(NamedTuple):
     account: str | None = None
 
 
-class Grant(NamedTuple):
-    """A person has granted more: book it."""
-
-    refusal: BudgetExceeded
-    top_up: TopUp
-    key: str
-
-
 Answer = ModelResponse[Any] | AIMessage
 Steps = Generator[Anew | Grant, Answer | BudgetRefused | None, Answer]
 """Steps that are taken one after another, until there is an answer, or a refusal."""
@@ -67,12 +63,15 @@ class Stop:
         models: For `downgrade`: what is tried instead, dearest first.
         last_account: For `check_in`: what its last answer is charged to.
         message: What is said to the person at the end; the refusal, if it is empty.
+        tool_message: What is said to the model in place of what a tool that was not
+            run would have said; likewise.
     """
 
     how: OnExceeded
     models: Sequence[BaseChatModel] = field(default=())
     last_account: str | None = None
     message: str = ""
+    tool_message: str = ""
 
     @property
     def raises(self) -> bool:
@@ -102,8 +101,12 @@ class Stop:
 
     def last_words(self, refusal: BudgetRefused) -> AIMessage:
         """The end of an agent, in words for a person."""
-        said = self.message or f"I stopped before I was done. {refusal}"
-        return AIMessage(said, response_metadata=marks(refusal))
+        return self.end(str(refusal), marks(refusal))
+
+    def end(self, why: str, metadata: dict[str, Any]) -> AIMessage:
+        """Likewise, whatever is known of why."""
+        said = self.message or f"I stopped before I was done. {why}"
+        return AIMessage(said, response_metadata=metadata)
 
     def _downgraded(self, request: ModelRequest[Any], refusal: BudgetRefused) -> Steps:
         for model in self.models:
@@ -129,6 +132,15 @@ class Stop:
         return answer
 
 
+def so_far(
+    refusal: BudgetRefused, request: ModelRequest[Any] | ToolCallRequest
+) -> BudgetRefused:
+    """The same, with the messages of the agent, unless it has something of its own."""
+    state = request.state if isinstance(request.state, Mapping) else {}
+    refusal.partial = refusal.partial or tuple(state.get("messages") or ())
+    return refusal
+
+
 def is_used_up(refusal: BudgetRefused) -> bool:
     """A budget that is used up ends an agent; one that is set up wrong does not."""
     return isinstance(refusal, BudgetExceeded | AccountFrozen)
@@ -142,13 +154,12 @@ def marks(refusal: BudgetRefused) -> dict[str, Any]:
 def _interrupted(request: ModelRequest[Any], refusal: BudgetRefused) -> Steps:
     """Ask a person, as often as it takes."""
     while can_be_topped_up(refusal):
-        top_up, key = ask(refusal)
-        yield Grant(refusal, top_up, key)
+        yield Grant(refusal, *ask(refusal))
         answer = yield Anew(request)
         if not isinstance(answer, BudgetRefused) and answer is not None:
             return answer
         if isinstance(answer, BudgetRefused):
-            refusal = answer
+            refusal = so_far(answer, request)
     raise refusal
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final, NamedTuple, TypedDict, TypeGuard
+from typing import Any, Final, Literal, NamedTuple, TypedDict, TypeGuard, get_args
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
@@ -32,6 +32,10 @@ ASKED: Final = "budget_top_up"
 
 KEPT: Final = 10_000
 """Executions of nodes of which it is remembered how often they asked."""
+
+
+OnRefusal = Literal["error", "interrupt", "drain"]
+"""What a handler, or a guard, does about what is not affordable."""
 
 
 class TopUpRequest(TypedDict):
@@ -61,6 +65,14 @@ class TopUp(NamedTuple):
     amount: Amount
     approver: str = ""
     reason: str = ""
+
+
+class Grant(NamedTuple):
+    """A person has granted more: book it."""
+
+    refusal: BudgetExceeded
+    top_up: TopUp
+    key: str
 
 
 class _Asked:
@@ -154,8 +166,17 @@ def granted(
     yield from grants.grant(ledger, counter, top_up.amount, reason, key)
 
 
+def check_refusal(how: OnRefusal) -> OnRefusal:
+    """The same; raises `ValueError` where it is none."""
+    choices = get_args(OnRefusal)
+    if how not in choices:
+        msg = f"on_exceeded={how!r}: choose one of {', '.join(choices)}"
+        raise ValueError(msg)
+    return how
+
+
 def mender(
-    ledger: Ledger, path: str, how: str
+    ledger: Ledger, path: str, how: OnRefusal
 ) -> Callable[[BudgetExceeded], None] | None:
     """What a handler does about a call that is not affordable, inside a graph."""
 
@@ -171,6 +192,24 @@ def mender(
         ledger.run(granted(ledger, refusal, top_up, key))
 
     return None if how == "error" else mend
+
+
+def asked(how: OnRefusal, refusal: BudgetRefused) -> Grant | None:
+    """
+    What a person grants who is asked; or the graph is to stop, as *how* says.
+
+    `None` where nobody is asked, or the answer is no.
+    """
+    if not is_in_graph():
+        return None
+    if how == "drain":
+        drain(refusal)
+    if how != "interrupt" or not can_be_topped_up(refusal):
+        return None
+    try:
+        return Grant(refusal, *ask(refusal))
+    except BudgetExceeded:
+        return None
 
 
 def can_be_topped_up(refusal: BudgetRefused) -> TypeGuard[BudgetExceeded]:

@@ -34,6 +34,8 @@ class Call:
     silent_end_is_veto: bool = False
     seen: int = 0
     """Output tokens that were streamed so far."""
+    in_tokens: bool = False
+    """Whether these are told one by one, so that events say nothing new."""
     pieces: list[AIMessageChunk | str] = field(default_factory=list)
     """What was streamed so far, where it may be cut off; nobody else is shown it."""
     usage: Usage | None = None

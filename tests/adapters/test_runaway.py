@@ -259,7 +259,7 @@ async def test_a_guard_asks_a_person_and_looks_again(how: str) -> None:
     pool = BudgetPool("acme", tokens(10))
     model = FakeChatModel(replies=["Done."], usage=(12, 3))
     guard = budget_guard(
-        pool, then="work", otherwise=END, needs=tokens(100), ask_for_more=True
+        pool, then="work", otherwise=END, needs=tokens(100), on_exceeded="interrupt"
     )
     graph = graph_of(model, guard)
     asked = await both(graph, {}, how, THREAD)

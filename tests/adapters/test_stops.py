@@ -239,6 +239,49 @@ async def test_an_end_may_have_words_of_its_own(pool: BudgetPool) -> None:
     assert result["messages"][-1].text == "Out of money, sorry."
 
 
+@each_way
+async def test_a_person_and_the_model_may_be_told_in_words_of_their_own(
+    how: str,
+) -> None:
+    pool = BudgetPool("acme", meter("tool_calls")(0))
+    model = FakeChatModel(replies=[searching()])
+    agent = agent_of(
+        model,
+        pool,
+        on_exceeded="end",
+        message="Out of money, sorry.",
+        tool_message="Go on without a search.",
+    )
+
+    *_, told, last = (await both(agent, ASKED, how))["messages"]
+
+    assert (told.text, told.status) == ("Go on without a search.", "error")
+    assert "0 tool calls left" in told.artifact
+    assert last.text == "Out of money, sorry."
+
+
+async def test_what_the_model_is_told_is_not_said_to_a_person() -> None:
+    pool = BudgetPool("acme", meter("tool_calls")(0))
+    model = FakeChatModel(replies=[searching(), "Done."])
+    agent = agent_of(model, pool, on_exceeded="end", tool_message="Go on without.")
+
+    *_, told, last = (await both(agent, ASKED, "invoke"))["messages"]
+
+    assert told.text == "Go on without."
+    assert last.text.startswith("I stopped before I was done. This tool was not run")
+    assert "0 tool calls left" in last.text
+
+
+async def test_the_model_goes_on_with_what_it_is_told() -> None:
+    pool = BudgetPool("acme", meter("tool_calls")(0))
+    model = FakeChatModel(replies=[searching(), "Done."])
+    agent = agent_of(model, pool, on_exceeded="drain", tool_message="Go on without.")
+
+    *_, told, last = (await both(agent, ASKED, "invoke"))["messages"]
+
+    assert (told.text, last.text) == ("Go on without.", "Done.")
+
+
 async def test_a_drained_graph_says_so_and_keeps_its_state(pool: BudgetPool) -> None:
     agent = agent_of(busy(), pool, on_exceeded="drain")
 
