@@ -13,10 +13,12 @@ from langchain_budget.core.events import (
     Reserved,
     WouldRefuse,
 )
-from langchain_budget.core.judge import judge, too_large
+from langchain_budget.core.judge import too_large
+from langchain_budget.core.outlook import Outlook
 from langchain_budget.core.postings import (
     NOTHING,
     Balance,
+    CounterKey,
     Hold,
     Kind,
     Posting,
@@ -27,7 +29,6 @@ from langchain_budget.core.postings import (
 from langchain_budget.core.rules import (
     MAY_FREE,
     MOVED_ON,
-    OVERLOOKED,
     Charge,
     Order,
 )
@@ -157,20 +158,22 @@ class Admission(Dividing):
         """Likewise; whether it is *overlooked* what accounts say that only observe."""
         yield from self.sweep()
         self.look_anew(path, order.labels)
+        refusal = too_large(path, order.amounts, self.per_call)
+        refusal = refusal or (yield from self.turned_away(path, order.labels))
+        if refusal is not None:
+            return refusal
+        own = yield from self.route(path)
         route = yield from self.prospect(path, order.labels)
         rows = {row.path: row for row in route.rows}
         now = (yield from self.moment(route)) if route.timed else 0.0
         balances = yield Ask("outlook", (tuple(rows),))
-        posting = rules.reserve(route, "", order, NOTHING, now)
-        if overlooked and route.observed:
-            posting = rules.watch(posting, route)
-        return too_large(path, order.amounts, self.per_call) or judge(
-            posting,
-            rows,
-            lambda key: (
-                balances.get(key) or Balance(rows[key.account].ceiling(key.limit))
-            ),
-        )
+
+        def balance(key: CounterKey) -> Balance:
+            known = balances.get(key)
+            return known or Balance(rows[key.account].ceiling(key.limit))
+
+        outlook = Outlook(route, own, now, balance)
+        return outlook.refusal(order, overlooked=overlooked)
 
     def _sent(self, posting: Posting) -> Talk[Answer]:
         """Ask for a hold; cut off before it answered, the store may have taken it."""
@@ -224,7 +227,7 @@ class Admission(Dividing):
     ) -> Talk[tuple[Posting, Answer]]:
         """Book what an account refuses that only observes, and say so."""
         route = yield from self.way(posting.account, order)
-        if refusal.account not in route.observed or refusal.kind not in OVERLOOKED:
+        if not rules.overlooks(route, refusal):
             return posting, refusal
         posting = rules.watch(posting, route)
         answer = yield from self._sent(posting)

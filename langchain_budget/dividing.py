@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from langchain_budget.core.accounts import Row, Spec
-from langchain_budget.core.dividing import Each
+from langchain_budget.core.accounts import Row
+from langchain_budget.core.dividing import Each, Needed, needed
 from langchain_budget.core.events import Opened
+from langchain_budget.core.judge import refuse_rows
 from langchain_budget.core.postings import Kind, Posting, Receipt, Refusal
 from langchain_budget.core.routes import JointRoute, Route
 from langchain_budget.core.rules import Order
-from langchain_budget.errors import AccountClosed, UnknownAccount
+from langchain_budget.errors import AccountClosed, BudgetRefused, UnknownAccount
 from langchain_budget.pricing.prices import PriceBook
 from langchain_budget.stores._drive import Ask, Talk
 from langchain_budget.stores.base import Store
@@ -33,84 +34,97 @@ class Dividing(Upkeep):
         own = self._routes.get(path) or (yield from self.route(path))
         if not self.each:
             return own
-        return joint(own, (yield from self._beside(path, order.labels)))
+        beside = []
+        for new in needed(self.each, path, order.labels):
+            known = self._routes.get(new.account)
+            beside += [known or (yield from self._met(own, new))]
+        return joint(own, beside)
 
     def prospect(self, path: str, labels: Mapping[str, str]) -> Talk[Route]:
         """Likewise, but nothing is opened: what is not there is as it would be."""
         own = yield from self.route(path)
-        beside = []
-        for each in self.each:
-            found = each.account(path, labels)
-            if found is not None:
-                beside.append((yield from self._to_be(each, *found)))
+        beside: list[Route] = []
+        for new in needed(self.each, path, labels):
+            beside += [(yield from self._to_be(new))]
         return joint(own, beside)
 
-    def _to_be(self, each: Each, account: str, spec: Spec) -> Talk[Route]:
-        """The route of an account as it is, or as it would be opened."""
-        try:
-            return (yield from self.route(account))
-        except UnknownAccount:
-            row, trunk = each.rows(account, spec)
-            return Route((row, *(yield from self.route(trunk.path)).rows))
+    def turned_away(self, path: str, labels: Mapping[str, str]) -> Talk[Refusal | None]:
+        """Why an account cannot be opened that a reserve is the first to need."""
+        own = yield from self.route(path)
+        for new in needed(self.each, path, labels):
+            try:
+                yield from self.route(new.account)
+            except UnknownAccount:
+                above = yield from self.route(new.trunk.path)
+                refusal = yield from self._no_room(new)
+                refusal = refusal or refuse_rows(above.rows)
+                if refusal and not new.is_watched(refusal, (*above.rows, own.rows[-1])):
+                    return refusal
+        return None
 
     def look_anew(self, path: str, labels: Mapping[str, str]) -> None:
         """Somebody else may have changed accounts that a charge touches."""
-        found = (each.account(path, labels) for each in self.each)
-        beside = [account for account, _ in filter(None, found)]
-        trunks = [each.trunk(path) for each in self.each]
-        for each in (path, *beside, *trunks):
-            self._routes.pop(each, None)
+        self._routes.pop(path, None)
+        for new in needed(self.each, path, labels):
+            self._routes.pop(new.account, None)
+            self._routes.pop(new.trunk.path, None)
 
-    def _beside(self, path: str, labels: Mapping[str, str]) -> Talk[list[Route]]:
-        routes = []
-        for each in self.each:
-            found = each.account(path, labels)
-            if found is not None:
-                known = self._routes.get(found[0])
-                route = known or (yield from self._met(each, *found))
-                routes += [route] if route else []
-        return routes
+    def _to_be(self, new: Needed) -> Talk[Route]:
+        """The route of an account as it is, or as it would be opened."""
+        try:
+            return (yield from self.route(new.account))
+        except UnknownAccount:
+            above = yield from self.route(new.trunk.path)
+            return Route((new.row, *above.rows))
 
-    def _met(self, each: Each, account: str, spec: Spec) -> Talk[Route | None]:
-        """The route of an account that may not be there yet, if there is room."""
+    def _met(self, own: Route, new: Needed) -> Talk[Route]:
+        """
+        The route of an account that is opened if need be.
+
+        Where that cannot be but stops nobody, a charge is counted with the rest.
+        """
         while True:
             try:
-                return (yield from self.route(account))
+                return (yield from self.route(new.account))
             except UnknownAccount:
-                if not (yield from self._has_room(each, account, spec)):
-                    return None
-                yield from self._appear(each, account, spec)
+                above = yield from self.route(new.trunk.path)
+            refusal = yield from self._no_room(new)
+            try:
+                if refusal is not None:
+                    raise AccountClosed(refusal)
+                yield from self._appear(new, above)
+            except BudgetRefused as error:
+                rows = (*above.rows, own.rows[-1])
+                if new.is_watched(error.refusal, rows):
+                    return above
+                raise
 
-    def _appear(self, each: Each, account: str, spec: Spec) -> Talk[None]:
+    def _appear(self, new: Needed, above: Route) -> Talk[None]:
         """Open an account; somebody else may do so at the same time."""
-        row, trunk = each.rows(account, spec)
-        above = yield from self.route(trunk.path)
         posting = Posting(
             self.new_id(),
             "open",
-            account,
+            new.account,
             admit=above.admit,
-            seen=((account, 0),),
-            rows=(row,),
+            seen=((new.account, 0),),
+            rows=(new.row,),
         )
-        answer = yield from self.try_post(posting, Opened(account=account))
+        answer = yield from self.try_post(posting, Opened(account=new.account))
         if isinstance(answer, Receipt):
-            self._there[trunk.path] += 1
+            self._there[new.trunk.path] += 1
 
-    def _has_room(self, each: Each, account: str, spec: Spec) -> Talk[bool]:
-        """Whether one more may be opened; raises where its limits stop calls."""
-        row, above = each.rows(account, spec)
-        trunk = above.path
-        if self._there.get(trunk, each.most) >= each.most:
+    def _no_room(self, new: Needed) -> Talk[Refusal | None]:
+        """Why no more accounts of its kind may be opened, if none may."""
+        trunk, (name, most) = new.trunk.path, new.bound
+        if self._there.get(trunk, most) >= most:
             self._there[trunk] = yield from self._in_use(trunk)
-        full = self._there[trunk] >= each.most
-        if full and not row.observed:
-            why = (
-                f"there are {each.most:,} accounts below {trunk!r} already; close "
-                f"some, or raise most= of limit_each({each.name!r}, ...)"
-            )
-            raise AccountClosed(Refusal(Kind.CLOSED, account, detail=why))
-        return not full
+        if self._there[trunk] < most:
+            return None
+        why = (
+            f"there are {most:,} accounts below {trunk!r} already; close "
+            f"some, or raise most= of limit_each({name!r}, ...)"
+        )
+        return Refusal(Kind.CLOSED, new.account, detail=why)
 
     def _in_use(self, trunk: str) -> Talk[int]:
         """How many accounts have spent or hold something; others take no room."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
@@ -13,10 +13,12 @@ from langchain_budget.core.accounts import (
     Row,
     Spec,
     check_name,
+    is_beside,
     join,
     trunk_of,
 )
 from langchain_budget.core.faults import InvalidName
+from langchain_budget.core.postings import Kind, Refusal
 from langchain_budget.core.traits import traits_of
 
 MOST: Final = 10_000
@@ -81,6 +83,52 @@ class Each(NamedTuple):
         row = Row(account, 1, spec, spec.limits)
         trunk = Row(account.rpartition(SEPARATOR)[0], 1, Spec())
         return row._replace(observed=not traits_of(spec).enforced), trunk
+
+
+class Needed(NamedTuple):
+    """
+    An account beside its pool that a charge is counted in, as it is when it is opened.
+
+    Attributes:
+        row: The account.
+        trunk: What it is below.
+        bound: By which rule it is there, and how many of these there may be.
+    """
+
+    row: Row
+    trunk: Row
+    bound: tuple[str, int]
+
+    @property
+    def account(self) -> str:
+        """Its path."""
+        return self.row.path
+
+    def is_watched(self, refusal: Refusal, rows: Iterable[Row]) -> bool:
+        """
+        Whether it stops nobody that it cannot be opened.
+
+        *rows* are the accounts that have a say about it: what it is below, and the
+        pool, which may only observe. Closed ones stop what comes in any case.
+        """
+        watched = any(row.observed for row in rows)
+        if refusal.account == self.account:
+            return watched or self.row.observed
+        return watched and refusal.kind is Kind.FROZEN
+
+
+def needed(
+    rules: Iterable[Each], path: str, labels: Mapping[str, str]
+) -> Iterator[Needed]:
+    """
+    What a charge to *path* with these *labels* is counted in as well.
+
+    What is charged to such an account itself is counted there alone.
+    """
+    for each in () if is_beside(path) else rules:
+        found = each.account(path, labels)
+        if found is not None:
+            yield Needed(*each.rows(*found), (each.name, each.most))
 
 
 def name_of(value: str) -> str:

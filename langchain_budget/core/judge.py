@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from langchain_budget.core.accounts import Row
@@ -68,6 +68,11 @@ def refuse_accounts(posting: Posting, rows: Rows) -> Refusal | None:
         if (row.version if row else 0) != version:
             return _stale(path, row)
     return None
+
+
+def refuse_rows(rows: Iterable[Row]) -> Refusal | None:
+    """A reason in accounts that are known: the first that is frozen or closed."""
+    return next((_blocked(row) for row in rows if row.closed or row.frozen), None)
 
 
 def _stale(path: str, row: Row | None) -> Refusal:

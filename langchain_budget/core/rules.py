@@ -125,6 +125,11 @@ def reserve(
     )
 
 
+def overlooks(route: Route, refusal: Refusal) -> bool:
+    """Whether it stops nothing, for whoever says so only observes."""
+    return refusal.account in route.observed and refusal.kind in OVERLOOKED
+
+
 def watch(posting: Posting, route: Route) -> Posting:
     """
     The same reserve where accounts that only observe have no say.

@@ -21,8 +21,8 @@ SHARING: Final[tuple[Mutant, ...]] = (
     Mutant(
         "accounts for each user are without number",
         "dividing.py",
-        "        full = self._there[trunk] >= each.most\n",
-        "        full = self._there[trunk] > each.most\n",
+        "        if self._there[trunk] < most:\n",
+        "        if self._there[trunk] <= most:\n",
         f"{DIVIDING}test_their_number_is_bounded",
         "memory",
     ),

@@ -2,8 +2,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_budget import BudgetExceeded, BudgetPool, MemoryStore, tokens, usd
+from langchain_budget import (
+    Account,
+    BudgetExceeded,
+    BudgetPool,
+    MemoryStore,
+    tokens,
+    usd,
+)
+from langchain_budget.core.accounts import spec_of
 from langchain_budget.testing import StillClock
+from langchain_budget.tree import open_account
 from tests.invariants import unchanged
 from tests.twins import Do
 
@@ -71,6 +80,24 @@ async def test_it_is_told_of_what_others_did_to_the_accounts(
     await do(pool.freeze)
 
     assert not await do(elsewhere.can_afford, usd(1))
+
+
+async def test_a_slice_that_may_borrow_can_afford_what_its_parent_has(
+    pool: BudgetPool, do: Do
+) -> None:
+    ledger, step = pool.ledger, "acme/step"
+    spec = spec_of(carve=[usd(1)])._replace(borrows=True)
+    ledger.run(open_account(ledger, step, spec))
+    account = Account(ledger, step)
+
+    enough, too_much = (
+        await do(account.can_afford, usd(10)),
+        await do(account.can_afford, usd(11)),
+    )
+
+    assert enough
+    assert too_much.refusal.account == "acme"
+    await do((await do(account.reserve, usd(10))).release)
 
 
 async def test_an_overdue_hold_is_no_reason(

@@ -450,3 +450,69 @@ def test_a_pool_that_only_observes_stops_no_user(pool):
     with pytest.raises(BudgetExceeded, match="acme:user_id/ada"):
         pool.reserve(usd("0.10"), labels=ADA)
     assert pool.account(":user_id/ada").balance().spent == usd(3)
+
+
+def test_whom_there_is_no_room_to_watch_is_stopped_with_all_others(pool):
+    pool.limit_each("user_id", limit=usd(1), enforce=False, most=1)
+    pool.reserve(usd(1), labels=ADA).settle()
+    pool.reserve(usd(2), labels=BOB).settle()
+    everyone = pool.account("acme:user_id")
+    assert everyone.balance().spent == usd(3)
+
+    everyone.freeze()
+
+    assert not pool.can_afford(usd(1), labels=BOB)
+    with pytest.raises(AccountFrozen):
+        pool.reserve(usd(1), labels=BOB)
+
+
+def test_advice_knows_how_many_there_may_be(pool):
+    pool.limit_each("user_id", limit=usd(1), most=1)
+    pool.reserve(usd("0.10"), labels=ADA).settle()
+
+    full = pool.can_afford(usd("0.10"), labels=BOB)
+
+    assert "there are 1 accounts" in full.reason
+    with pytest.raises(AccountClosed) as refused:
+        pool.reserve(usd("0.10"), labels=BOB)
+    assert str(refused.value) == full.reason
+    assert pool.can_afford(usd("0.10"), labels=ADA)
+    assert not pool.explain(usd("0.10")).reason
+    pool.account(":user_id/ada").close()
+    assert pool.can_afford(usd("0.10"), labels=BOB)
+
+
+@pytest.mark.parametrize("watching", ["acme", "acme:user_id"])
+def test_want_of_room_stops_nobody_where_all_only_observe(pool, watching):
+    pool.limit_each("user_id", limit=usd(1), most=1)
+    pool.reserve(usd("0.10"), labels=ADA).settle()
+
+    pool.account(watching).admin.observe(on=True)
+
+    assert pool.can_afford(usd("0.10"), labels=BOB)
+    pool.reserve(usd("0.10"), labels=BOB).settle()
+    pool.account(watching).admin.observe(on=False)
+    assert not pool.can_afford(usd("0.10"), labels=BOB)
+
+
+def test_a_frozen_kind_of_accounts_stops_nobody_where_all_only_observe(pool):
+    pool.limit_each("user_id", limit=usd(1))
+    pool.account("acme:user_id").freeze()
+    pool.admin.observe(on=True)
+
+    assert pool.can_afford(usd(1), labels=ADA)
+    pool.reserve(usd(1), labels=ADA).settle()
+
+    assert pool.balance().spent == usd(1)
+
+
+def test_what_is_charged_to_a_user_is_charged_once(pool):
+    pool.limit_each("user_id", limit=usd(1))
+    pool.reserve(usd("0.10"), labels=ADA).settle()
+    ada = pool.account(":user_id/ada")
+
+    assert ada.can_afford(usd("0.90"), labels=ADA)
+    ada.reserve(usd("0.90"), labels=ADA).settle()
+
+    assert ada.balance().spent == usd(1)
+    assert not ada.can_afford(usd("0.10"), labels=ADA)
