@@ -9,7 +9,6 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
-from langchain_core.tracers.context import register_configure_hook
 
 from langchain_budget.account import Account
 from langchain_budget.adapters.attribution import Caller
@@ -20,6 +19,7 @@ from langchain_budget.adapters.finder import finder_of
 from langchain_budget.adapters.heralds import MARK
 from langchain_budget.adapters.steps import STEPS
 from langchain_budget.adapters.weaknesses import SCOPES
+from langchain_budget.forks import new_lock
 from langchain_budget.ledger import Ledger
 
 
@@ -48,6 +48,7 @@ class ScopeHandler(MeterHandler):
 
 def enter(scope: OpenScope) -> Token[Any]:
     """From here on, in this context, calls are charged to *scope*."""
+    HOOK.register()
     return scope_now.set(scope)
 
 
@@ -62,12 +63,31 @@ def leave(token: Token[Any]) -> bool:
 
 class _Hook:
     """
-    What the framework asks at the start of every run for a handler to add.
+    What the framework asks, once it is registered, for a handler to add to a run.
 
     Inside a scope there is one, and everywhere while a guard may reserve: its
     reservation is found, and given back, by following runs. In a thread that a
     scope has lost there is one that tells so.
     """
+
+    def __init__(self) -> None:
+        self._lock = new_lock()
+        self._is_registered = False
+
+    def register(self) -> None:
+        """Be asked at the start of every run from now on."""
+        if self._is_registered:
+            return
+        # It loads tracers, a third of what all of this library takes to load.
+        from langchain_core.tracers.context import (  # noqa: PLC0415
+            register_configure_hook,
+        )
+
+        with self._lock:
+            if not self._is_registered:
+                asked = cast("ContextVar[BaseCallbackHandler | None]", self)
+                register_configure_hook(asked, inheritable=True)
+                self._is_registered = True
 
     def get(self) -> BaseCallbackHandler | None:
         if scope_now.get() is not None:
@@ -113,5 +133,4 @@ class FollowingLookout(ScopeHandler):
 _HANDLER = ScopeHandler()
 _LOOKOUT = Lookout()
 _FOLLOWING_LOOKOUT = FollowingLookout()
-_hook = cast("ContextVar[BaseCallbackHandler | None]", _Hook())
-register_configure_hook(_hook, inheritable=True)
+HOOK = _Hook()

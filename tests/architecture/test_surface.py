@@ -10,7 +10,10 @@ import pytest
 
 import langchain_budget
 
-LOADED_ON_FIRST_USE = {"genai_prices", "langchain", "openai", "rich", "tiktoken"}
+LOADED_ON_FIRST_USE = {
+    *("genai_prices", "langchain", "openai", "rich", "tiktoken"),
+    *("langchain_core.tracers.context", "tenacity"),
+}
 LOADED = "import sys, langchain_budget; print(*sys.modules)"
 
 
