@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, TypeGuard
 
 from langchain_budget.core import rules
+from langchain_budget.core.amounts import Vector
 from langchain_budget.core.edges import unlent
 from langchain_budget.core.events import (
     Refused,
@@ -16,6 +17,7 @@ from langchain_budget.core.events import (
 from langchain_budget.core.judge import too_large
 from langchain_budget.core.outlook import Outlook
 from langchain_budget.core.postings import (
+    NO_LABELS,
     NOTHING,
     Balance,
     CounterKey,
@@ -35,6 +37,8 @@ from langchain_budget.core.rules import (
 from langchain_budget.core.traits import priority_of
 from langchain_budget.dividing import Dividing
 from langchain_budget.errors import (
+    AccountClosed,
+    AccountFrozen,
     HoldNotOpen,
     StoreError,
     StoreLeftAlone,
@@ -89,14 +93,15 @@ class Admission(Dividing):
         Raises:
             BudgetRefused: Nothing was set aside; the error says why.
         """
-        self._check_size(path, order)
         try:
-            if order.wait_seconds:
-                posting, answer = yield from self._patiently(path, order)
-            else:
-                posting, answer = yield from self._attempt(path, order)
+            yield from self._check_size(path, order)
+            ask = self._patiently if order.wait_seconds else self._attempt
+            posting, answer = yield from ask(path, order)
         except StoreError as error:
             raise unavailable(path, error) from error
+        except (AccountClosed, AccountFrozen) as error:
+            # Raised for an account that this is the first to need.
+            raise self._refused(error.refusal, path, order) from None
         if isinstance(answer, Refusal):
             raise self._refused(answer, path, order)
         hold = answer.hold or rules.opened(posting)
@@ -106,10 +111,24 @@ class Admission(Dividing):
             self.tell_of(unlent(posting, answer), _reserved(hold, answer.seq))
         return hold
 
-    def _check_size(self, path: str, order: Order) -> None:
+    def _check_size(self, path: str, order: Order) -> Talk[None]:
         refusal = too_large(path, order.amounts, self.per_call)
-        if refusal is not None:
+        if refusal is None:
+            return
+        if (yield from self.oversize(path, order.amounts)):
             raise self._refused(refusal, path, order)
+        self._announce(WouldRefuse, refusal, path, order)
+
+    def oversize(
+        self, path: str, amounts: Vector, *, overlooked: bool = True
+    ) -> Talk[Refusal | None]:
+        """A reason in the call itself; *overlooked* if its account only observes."""
+        refusal = too_large(path, amounts, self.per_call)
+        if refusal is None or not overlooked:
+            return refusal
+        self.look_anew(path, NO_LABELS)
+        route = yield from self.route(path)
+        return None if path in route.observed else refusal
 
     def _attempt(self, path: str, order: Order) -> Talk[tuple[Posting, Answer]]:
         """Ask once, and again where that helps."""
@@ -158,7 +177,8 @@ class Admission(Dividing):
         """Likewise; whether it is *overlooked* what accounts say that only observe."""
         yield from self.sweep()
         self.look_anew(path, order.labels)
-        refusal = too_large(path, order.amounts, self.per_call)
+        size = self.oversize(path, order.amounts, overlooked=overlooked)
+        refusal = yield from size
         refusal = refusal or (yield from self.turned_away(path, order.labels))
         if refusal is not None:
             return refusal

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from langchain_budget.adapters.charges import held
 from langchain_budget.adapters.requests import Request
 from langchain_budget.core.accounts import parent_of
-from langchain_budget.core.amounts import OUTPUT_TOKENS, TOKENS, USD
-from langchain_budget.core.postings import Hold
+from langchain_budget.core.amounts import OUTPUT_TOKENS, TOKENS, USD, Vector
+from langchain_budget.core.postings import NOTHING, Hold
 from langchain_budget.core.rules import Order
 from langchain_budget.errors import BudgetExceeded, PriceUnknown, StoreError
 from langchain_budget.ledger import Ledger
@@ -179,9 +179,18 @@ def _fits(
 def _left(ledger: Ledger, path: str, labels: Mapping[str, str]) -> Talk[dict[str, int]]:
     """What the account can pay, by limited unit; with what it may borrow."""
     left = yield from _payable(ledger, path, labels)
-    for unit, most in ledger.per_call.items():
+    for unit, most in (yield from _bounds(ledger, path)).items():
         left[unit] = min(left.get(unit, most), most)
     return left
+
+
+def _bounds(ledger: Ledger, path: str) -> Talk[Vector]:
+    """What a single call may need at most; nothing bounds it that only observes."""
+    try:
+        watched = ledger.per_call and path in (yield from ledger.route(path)).observed
+    except StoreError:
+        watched = False
+    return NOTHING if watched else ledger.per_call
 
 
 def _payable(

@@ -8,7 +8,6 @@ from langchain_budget.adapters.charges import amounts_of, held
 from langchain_budget.adapters.pieces import Piece, whole
 from langchain_budget.adapters.underway import Call
 from langchain_budget.core.amounts import OUTPUT_TOKENS, TOKENS, USD
-from langchain_budget.core.judge import too_large
 from langchain_budget.core.postings import Hold
 from langchain_budget.core.rules import Order
 from langchain_budget.errors import BudgetRefused, CallTooLarge
@@ -61,7 +60,7 @@ def check_size(call: Call, hold: Hold) -> None:
     """Raises when what was streamed is more than a single call may be."""
     price = call.ledger.prices.price_of(call.request.model)
     used = held(call.request, price, call.seen)
-    refusal = too_large(hold.account, used, call.ledger.per_call)
+    refusal = call.ledger.run(call.ledger.oversize(hold.account, used))
     if refusal is not None:
         raise CallTooLarge(refusal).came_from(call.ledger)
 

@@ -24,7 +24,7 @@ from langchain_budget import (
     usd,
 )
 from langchain_budget.core.accounts import join, spec_of
-from langchain_budget.events import WouldRefuse
+from langchain_budget.events import Refused, WouldRefuse
 from langchain_budget.testing import FakeChatModel
 from langchain_budget.tree import open_account
 from tests.invariants import assert_quiet
@@ -516,3 +516,18 @@ def test_what_is_charged_to_a_user_is_charged_once(pool):
 
     assert ada.balance().spent == usd(1)
     assert not ada.can_afford(usd("0.10"), labels=ADA)
+
+
+def test_that_there_is_no_room_is_told_like_any_refusal(pool):
+    pool.limit_each("user_id", limit=usd(1), most=1)
+    pool.reserve(usd("0.10"), labels=ADA).settle()
+    events = []
+    pool.subscribe(events.append)
+
+    with pytest.raises(AccountClosed) as refused:
+        pool.reserve(usd("0.10"), labels=BOB)
+
+    (event,) = events
+    assert type(event) is Refused
+    assert (event.refusal, event.wanted_by) == (refused.value.refusal, "acme")
+    assert event.labels == BOB

@@ -6,6 +6,8 @@ from langchain_budget import (
     BudgetCallbackHandler,
     BudgetExceeded,
     BudgetPool,
+    CallTooLarge,
+    budgeted,
     tokens,
     usd,
 )
@@ -133,3 +135,25 @@ def test_an_account_that_changes_meanwhile_does_not_stop_who_is_only_watched():
     pool.reserve(usd(3)).settle()
 
     assert pool.balance().spent == usd(4)
+
+
+def test_the_bound_of_a_single_call_stops_nothing_either(pool, events):
+    pool.ledger.per_call = {"tokens": 5}
+    pool.admin.observe(on=True)
+    words = " ".join(["word"] * 2_000)
+    config = {"callbacks": [BudgetCallbackHandler(pool)]}
+
+    assert pool.can_afford(tokens(6))
+    said = list(FakeChatModel(replies=[words]).stream("Hi", config))
+    answer = budgeted(FakeChatModel(replies=[words]), pool).invoke("Hi")
+
+    assert len(said) >= 2_000
+    assert answer.text == words
+    would = [event for event in of(events, WouldRefuse) if event.refusal.wanted > 5]
+    assert {str(event.refusal.kind) for event in would} >= {"too_large"}
+    assert of(events, Refused) == []
+    assert_quiet(pool.ledger.store)
+    pool.admin.observe(on=False)
+    assert not pool.can_afford(tokens(6))
+    with pytest.raises(CallTooLarge):
+        pool.reserve(tokens(6))
