@@ -129,6 +129,21 @@ def test_what_another_guard_said_stands(pool: BudgetPool) -> None:
     assert result["budget"]["step"] == "dear"
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_subgraph_hands_it_on(pool: BudgetPool, way: str) -> None:
+    inner = StateGraph(State)
+    inner.add_node("guard", guard_of(pool, END, note="budget"))
+    inner.add_node("work", notes("work")).add_edge(START, "guard")
+    outer = StateGraph(State).add_node("inner", inner.compile())
+    graph = outer.add_edge(START, "inner").compile(checkpointer=InMemorySaver())
+
+    assert run(way, graph, {"log": []}, THREAD)["budget"]["step"] == "work"
+    pool.top_up(tokens(100))
+    result = run(way, graph, {"log": []}, THREAD)
+
+    assert (result["log"], result["budget"]) == (["work"], None)
+
+
 class Model(BaseModel):
     """A state that is checked."""
 

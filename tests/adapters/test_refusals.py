@@ -174,9 +174,12 @@ async def test_a_group_of_tasks_hands_each_of_them_on(pool: BudgetPool) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(drained(model.astream("Hi", handled(pool))))
     except* BudgetExceeded as group_of:
-        seen += [_only(each).text for each in group_of.exceptions]  # type: ignore[arg-type]
+        (refusal,) = group_of.exceptions
+        assert isinstance(refusal, BudgetExceeded)
+        seen += [_only(refusal).text, str(await refusal.areport())]
 
     assert LONG.startswith(seen[0])
+    assert seen[1] == str(pool.report())
 
 
 def streaming(model: FakeChatModel) -> Any:
@@ -227,6 +230,7 @@ def test_an_agent_that_raises_leaves_its_messages(pool: BudgetPool, way: str) ->
     assert isinstance(others[-1], ToolMessage)
     saved = agent.get_state(THREAD).values["messages"]
     assert list(caught.value.partial) == saved
+    assert str(caught.value.report()) == str(pool.report())
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -262,6 +266,21 @@ def test_so_does_one_that_is_set_up_wrong() -> None:
     assert asked.text == "What is the moon made of?"
 
 
+def test_an_answer_that_is_cut_off_says_more_than_the_messages_before_it(
+    pool: BudgetPool,
+) -> None:
+    """The agent's own pool is large; another one is used up in mid-stream."""
+    agent = create_agent(
+        FakeChatModel(replies=[LONG]), middleware=[BudgetMiddleware(BudgetPool("own"))]
+    )
+
+    with pytest.raises(BudgetExceeded) as caught:
+        list(agent.stream(HELLO, handled(pool), stream_mode="messages"))
+
+    assert LONG.startswith(_only(caught.value).text)
+    assert str(caught.value.report()) == str(pool.report())
+
+
 def test_the_inner_agent_has_the_say() -> None:
     inner_pool = BudgetPool("inner", calls(0))
     inner = create_agent(FakeChatModel(), middleware=[BudgetMiddleware(inner_pool)])
@@ -283,6 +302,7 @@ def test_the_inner_agent_has_the_say() -> None:
 
     (asked,) = caught.value.partial
     assert asked.text == "dig"
+    assert str(caught.value.report()) == str(inner_pool.report())
 
 
 def cut_off(pool: BudgetPool) -> BudgetRefused:
