@@ -12,8 +12,9 @@ from langchain_budget.core.accounts import is_beside, lineage
 from langchain_budget.core.amounts import Vector
 from langchain_budget.core.edges import edges, unlent
 from langchain_budget.core.events import Event, PricingFailed
-from langchain_budget.core.postings import NOTHING, Kind, Posting, Receipt, Refusal
+from langchain_budget.core.postings import NOTHING, Posting, Receipt, Refusal
 from langchain_budget.core.routes import Route
+from langchain_budget.core.rules import MOVED_ON
 from langchain_budget.errors import StoreError, UnknownAccount, refused, unavailable
 from langchain_budget.listeners import Listeners
 from langchain_budget.pricing.prices import ModelRef, PriceBook
@@ -159,7 +160,7 @@ class Books:
         elif not all(row.version == 1 and is_beside(row.path) for row in posting.rows):
             self.forget(named=not all(row.is_passing for row in posting.rows))
         if isinstance(answer, Refusal):
-            if answer.kind is Kind.STALE:
+            if answer.kind in MOVED_ON:
                 return answer
             raise refused(answer)
         told = unlent(posting, answer)

@@ -14,8 +14,8 @@ class InterruptedStore(MemoryStore):
     Whoever awaits that it takes a *stuck* kind waits for ever.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *clock: Callable[[], float]) -> None:
+        super().__init__(*clock)
         self.before: dict[str, Callable[[], object]] = {}
         self.stuck: set[str] = set()
         self.reached = asyncio.Event()

@@ -19,6 +19,7 @@ from langchain_budget import (
     usd,
 )
 from langchain_budget.testing import FakeChatModel, StillClock
+from tests.interrupted_store import InterruptedStore
 from tests.invariants import assert_quiet
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -219,3 +220,14 @@ def test_a_window_that_nobody_has_touched_begins_with_its_new_limit(pool, clock)
     with pytest.raises(BudgetExceeded, match="per day"):
         pool.reserve(usd("3.50"))
     assert_quiet(pool.ledger.store)
+
+
+def test_a_limit_is_set_though_the_day_ends_meanwhile(clock):
+    stop = InterruptedStore(clock)
+    pool = BudgetPool("acme", usd(2).per("day"), store=stop)
+    pool.reserve(usd(1)).settle()
+    stop.before["set_limit"] = lambda: clock.advance(DAY)
+
+    pool.set_limit(usd(3).per("day"))
+
+    assert pool.balance("usd@day").available == usd(3)
