@@ -23,7 +23,8 @@ from langchain_budget.errors import NotAnAccount
 from langchain_budget.funds import Funds, below
 from langchain_budget.holds import Reservation
 from langchain_budget.leases.lease import CLOCK, Clock, Lease, leased
-from langchain_budget.views import Affordability, affordability
+from langchain_budget.moving import Move, move
+from langchain_budget.views import AccountView, Affordability, affordability
 
 __all__ = ["Account", "account_of", "below"]
 
@@ -112,6 +113,49 @@ class Account(Funds):
     async def aclose(self) -> None:
         """Awaitable twin of `close`."""
         await self.ledger.arun(tree.close_account(self.ledger, self.path))
+
+    def move_to(
+        self, parent: AccountView | str, *, name: str = "", reason: str = ""
+    ) -> Account:
+        """
+        Move this account below another parent: opened anew there, and closed here.
+
+        What it has left goes along: of a slice the money, of a shared account its cap.
+        So does what was used in a window that has not ended, and all that it is. What
+        it spent in all stays where it was spent, and so do its open holds, which are
+        settled there. Calls by the old path are refused.
+
+        Args:
+            parent: An account of the same pool, or its path below the pool.
+            name: What it is called there, if not as here.
+            reason: For the journal.
+
+        Returns:
+            The account at its new place.
+
+        Raises:
+            InvalidTransfer: It has open children, is a root, has used a rolling limit,
+                would be below itself, or the place is taken.
+            BudgetExceeded: An account above its new place has not that much left.
+            AccountFrozen: An account above it is, that would not be any more.
+            AccountClosed: It is closed, or its new parent is.
+
+        >>> from langchain_budget import BudgetPool, usd
+        >>> pool = BudgetPool("acme", usd(10))
+        >>> research, sales = pool.open("research"), pool.open("sales")
+        >>> web = research.open("web", carve=usd(3)).move_to(sales)
+        >>> web.path, str(web.balance().available)
+        ('acme/sales/web', '$3.00')
+        """
+        asked = self._move(parent, name, reason)
+        return Account(self.ledger, self.ledger.run(move(self.ledger, asked)))
+
+    async def amove_to(
+        self, parent: AccountView | str, *, name: str = "", reason: str = ""
+    ) -> Account:
+        """Awaitable twin of `move_to`."""
+        asked = self._move(parent, name, reason)
+        return Account(self.ledger, await self.ledger.arun(move(self.ledger, asked)))
 
     def can_afford(
         self, *amounts: Amount, labels: Mapping[str, str] | None = None
@@ -222,6 +266,10 @@ class Account(Funds):
     async def athaw(self, reason: str = "thawed by hand") -> None:
         """Awaitable twin of `thaw`."""
         await self.ledger.arun(tree.thaw(self.ledger, self.path, reason))
+
+    def _move(self, parent: AccountView | str, name: str, reason: str) -> Move:
+        name = check_name(name) if name else ""
+        return Move(self.path, self._payee(parent), name, reason)
 
     def _asked(
         self,

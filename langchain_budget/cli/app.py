@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from langchain_budget import Amount, BudgetError, Price, tokens, usd
-from langchain_budget.cli import changing, looking, setting_up
+from langchain_budget.cli import carrying, changing, looking, setting_up
 from langchain_budget.cli.loading import loaded
 from langchain_budget.cli.simulate import simulate
 
@@ -165,6 +165,7 @@ for each in (
     simulate,
     *looking.COMMANDS,
     *changing.COMMANDS,
+    *carrying.COMMANDS,
     *setting_up.COMMANDS,
 ):
     app.add_command(each)

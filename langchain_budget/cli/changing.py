@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
-from langchain_budget import Account, Amount, BudgetPool
+from langchain_budget import Account, Amount
 from langchain_budget.cli.operate import (
     AmountType,
     LimitType,
     examples,
-    explained,
     json_option,
     key_option,
     make_sure,
     on_account,
     reason_option,
     show,
-    store_option,
     why_option,
     yes_option,
 )
 from langchain_budget.core.amounts import Limit
-from langchain_budget.journal_export import FORMATS
-from langchain_budget.journal_import import book_of
 
 amount_argument = click.argument("amount", type=AmountType())
 
@@ -92,6 +87,25 @@ def transfer(account: Account, to: str, amount: Amount, reason: str, key: str) -
     """Give AMOUNT of an account's limit to the account TO of the same pool."""
     account.transfer(to, amount, reason=reason, key=key)
     click.echo(account.balance(amount.unit))
+
+
+@click.command(
+    epilog=examples(
+        'langchain-budget move acme/research/web acme/sales --reason "reorganised"',
+    ),
+)
+@on_account
+@click.argument("parent", metavar="PARENT")
+@click.option("--name", default="", help="What it is called there, if not as here.")
+@reason_option
+def move(account: Account, parent: str, name: str, reason: str) -> None:
+    """
+    Move an account below the account PARENT of the same pool, with what it has left.
+
+    It is closed where it was; what it spent there stays there.
+    """
+    moved = account.move_to(parent, name=name, reason=reason)
+    click.echo(f"{account.path} is {moved.path} now")
 
 
 @click.command(
@@ -233,65 +247,7 @@ def charges_of(
     return invoice or total
 
 
-@click.command(
-    name="export",
-    epilog=examples(
-        "langchain-budget export acme acme.jsonl",
-        "langchain-budget export acme shorter.jsonl --format condensed",
-        "langchain-budget export acme/research research.csv",
-    ),
-)
-@on_account
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
-@click.option(
-    "--format",
-    type=click.Choice(FORMATS),
-    help="jsonl can be imported; condensed as well, with calls that are over summed up "
-    "by day; csv is for spreadsheets.  [default: by FILE's name]",
-)
-def export_journal(account: Account, file: str, **given: Any) -> None:
-    """Write the journal to FILE; `-` is the standard output."""
-    form = given["format"] or ("csv" if file.endswith(".csv") else "jsonl")
-    out = sys.stdout if file == "-" else file
-    done = account.admin.export(out, format=form, progress=tell)
-    click.echo(f"{done:,} entries were written", err=True)
-
-
-@click.command(
-    name="import",
-    epilog=examples(
-        "langchain-budget import acme acme.jsonl --store redis://localhost",
-    ),
-)
-@click.argument("pool", metavar="POOL")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@store_option
-@yes_option
-def import_journal(pool: str, file: Path, store: str, yes: bool) -> None:
-    """
-    Bring back the books of POOL from FILE, into a store that has none of them.
-
-    The whole file is checked first. Only what `export` wrote as JSONL can be imported.
-    """
-    with explained(store):
-        book = book_of(file)
-        if book != pool:
-            msg = f"{file.name} has the books of {book!r}, not of {pool!r}"
-            raise click.UsageError(msg)
-        make_sure(f"Import {file.name} as {pool!r} into that store?", yes)
-        restored = BudgetPool.restore(file, store=store, progress=tell)
-        found = restored.admin.verify()
-    click.echo(found)
-    sys.exit(0 if found.ok else 1)
-
-
-def tell(done: int) -> None:
-    """Tell somebody at a terminal how far it got."""
-    if sys.stderr.isatty():
-        click.echo(f"\r{done:,} entries", nl=False, err=True)
-
-
 COMMANDS: Any = (
-    *(freeze, thaw, top_up, transfer, set_limit, observe, adjust, reconcile),
-    *(export_journal, import_journal),
+    *(freeze, thaw, top_up, transfer, move, set_limit, observe, adjust),
+    reconcile,
 )

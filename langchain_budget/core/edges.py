@@ -30,12 +30,18 @@ def unlent(posting: Posting, receipt: Receipt) -> Receipt:
     What is told of a posting: what it only lent to an account below is not used.
 
     A change has what is spent and lent in one sum, since both bind; but who carves all
-    out for others has spent nothing, and no threshold is crossed by it.
+    out for others has spent nothing, and no threshold is crossed by it. Nor is it by
+    whoever moves away with all that is left, or begins with what was used before.
     """
     lent = {key for each in posting.deltas if each.lent for key in each.counters}
-    if not lent:
+    gone = {row.path for row in posting.rows if row.closed or row.version == 1}
+    if not (lent or gone):
         return receipt
-    kept = tuple(each for each in receipt.changes if each[0] not in lent)
+    kept = tuple(
+        each
+        for each in receipt.changes
+        if each[0] not in lent and each[0].account not in gone
+    )
     return receipt._replace(changes=kept)
 
 

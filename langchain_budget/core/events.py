@@ -189,6 +189,14 @@ class Transferred(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moved(Event):
+    """`account` was closed and goes on as `to`, below another parent."""
+
+    to: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HoldVoided(Event):
     """An operator closed an open hold; its call may still be charged later."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from langchain_budget.core.accounts import SEPARATOR, common_ancestor
 from langchain_budget.core.amounts import Vector
-from langchain_budget.core.postings import CounterKey, Delta, Spill
+from langchain_budget.core.postings import Balance, CounterKey, Delta, Spill
 from langchain_budget.core.routes import Route
 
 Moves = dict[CounterKey, list[int]]
@@ -94,6 +94,34 @@ def transfer(payer: Route, payee: Route, unit: str, value: int) -> tuple[Delta, 
     _along(payer, unit, -value, top, moves)
     _along(payee, unit, value, top, moves)
     return _deltas(moves)
+
+
+def relocated(old: Route, new: Route, unit: str, value: int) -> tuple[Delta, ...]:
+    """
+    Take *value* to where an account moves: the money of a slice, or just the cap.
+
+    Counters change before accounts are written, so that the new one begins with it.
+    """
+    if unit in old.rows[0].slices:
+        return transfer(old, new, unit, value)
+    return (
+        Delta(old.keys(unit)[:1], granted=-value, guarded=True),
+        Delta(new.keys(unit)[:1], granted=value),
+    )
+
+
+def resumed(old: CounterKey, new: CounterKey, seen: Balance) -> tuple[Delta, ...]:
+    """
+    Go on in a window elsewhere: what was used of it, or is held, is used there as well.
+
+    The old counter keeps nothing, guarded: so nobody has used more of it meanwhile.
+    """
+    left = max(seen.available or 0, 0)
+    return (
+        *([Delta((old,), granted=-left, guarded=True)] if left else []),
+        *touched(new),
+        Delta((new,), granted=seen.granted or 0, spent=seen.held + seen.spent),
+    )
 
 
 def slices_within(route: Route, unit: str, top: str) -> tuple[Spill, ...]:

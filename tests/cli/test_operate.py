@@ -33,7 +33,7 @@ from tests.cli.conftest import PATIENCE, Run
 NANOS = 1_000_000_000
 OPERATORS = [
     *("status", "watch", "explain", "why", "freeze", "thaw", "top-up", "transfer"),
-    *("set-limit", "observe", "verify", "adjust", "unconfirmed", "reconcile"),
+    *("move", "set-limit", "observe", "verify", "adjust", "unconfirmed", "reconcile"),
     *("export", "import", "journal"),
 ]
 
@@ -189,6 +189,20 @@ def test_limits_are_changed(pool: BudgetPool, operate: Operate) -> None:
     assert pool.balance().granted == usd(15)
     assert mail.balance().granted == usd("1.5")
     assert pool.account("research").balance().granted == usd(2)
+
+
+def test_an_account_is_moved(pool: BudgetPool, operate: Operate) -> None:
+    pool.open("sales")
+    web = "acme/research/web"
+
+    done = operate("move", web, "acme/sales", "--name", "net", "--reason", "x")
+    no = operate("move", web, "acme/sales")
+
+    assert done.output == "acme/research/web is acme/sales/net now\n"
+    assert pool.account("sales/net").balance().available == usd(1)
+    assert (no.exit_code, len(no.output.splitlines())) == (1, 1)
+    assert "move" in operate("journal", "acme").output
+    assert operate("verify", "acme").exit_code == 0
 
 
 def test_what_is_refused_is_told_in_a_line(operate: Operate) -> None:

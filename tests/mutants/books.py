@@ -212,6 +212,29 @@ BOOKS: Final = (
         "tests/pool/test_transfer.py::test_only_what_is_neither_spent_nor_held_moves",
     ),
     Mutant(
+        "a cap that moves is not guarded",
+        "core/moves.py",
+        "        Delta(old.keys(unit)[:1], granted=-value, guarded=True),\n",
+        "        Delta(old.keys(unit)[:1], granted=-value),\n",
+        "tests/pool/test_moving.py::"
+        "test_what_is_reserved_meanwhile_of_a_cap_is_not_there_twice",
+    ),
+    Mutant(
+        "what was used of a day can be used again elsewhere",
+        "core/moves.py",
+        "spent=seen.held + seen.spent)",
+        "spent=seen.held)",
+        "tests/pool/test_moving.py::"
+        "test_what_was_used_today_is_used_today_where_it_goes",
+    ),
+    Mutant(
+        "an account moves out of a freeze",
+        "moving.py",
+        "tuple(each for each in old.admit[1:] if each not in parent.admit)",
+        "()",
+        "tests/pool/test_moving.py::test_no_account_moves_out_of_a_freeze",
+    ),
+    Mutant(
         "dollars go through a float",
         "core/amounts.py",
         "exact = _ROUND_UP.multiply(number, NANOS)",

@@ -110,13 +110,23 @@ class Histories(RuleBasedStateMachine):
             lambda: self.naive.open(parent, name, kind, granted),
         )
 
-    @rule(target=accounts, child=consumes(accounts), parent=accounts)
-    def move(self, child: Node, parent: Node) -> Any:
-        """No account changes its parent: it is closed, and another one is opened."""
-        if child is self.naive.root:
-            return child
-        self.close(child)
-        return self.open(parent, child.kind, child.granted)
+    @rule(
+        target=accounts,
+        child=accounts,
+        parent=accounts,
+        renames=st.booleans(),
+        as_it_is=st.sampled_from([False, False, True]),
+    )
+    def move(self, child: Node, parent: Node, *, renames: bool, as_it_is: bool) -> Any:
+        """What is below another parent now is another account; the old one is shut."""
+        child = child if as_it_is else self.naive.leaf(child)
+        name = self.name() if renames else child.name
+        return self.both(
+            lambda side: (
+                side.at(child.path).move_to(side.at(parent.path), name=name).path
+            ),
+            lambda: self.naive.move(child, parent, name),
+        )
 
     @rule(where=accounts, amount=dollars, used=dollars)
     def call(self, where: Node, amount: int, used: int) -> None:

@@ -170,6 +170,46 @@ class Naive:
             raise No
         self._admit(payer)
         self._open(payee)
+        self._trade(givers, takers, amount)
+
+    def leaf(self, node: Node) -> Node:
+        """Go down to where nothing is open below."""
+        for each in self.nodes:
+            if each.parent is node and not each.closed:
+                return self.leaf(each)
+        return node
+
+    def move(self, node: Node, parent: Node, name: str) -> Node:
+        """Its money or cap goes along; what it has spent and holds stays."""
+        for each in (node, *parent.line()):
+            self._open(each)
+        taken = f"{parent.path}/{name}" in {each.path for each in self.nodes}
+        if taken or node in parent.line() or self.leaf(node) is not node:
+            raise No
+        above = [each for each in node.line()[1:] if each not in parent.line()]
+        for each in above:
+            if each.frozen:
+                raise No(Kind.FROZEN, each.path)
+        moved = Node(name, parent, node.kind, None, node.frozen)
+        self.nodes.append(moved)
+        if node.granted is not None:
+            self._carry(node, moved)
+        node.closed = True
+        return moved
+
+    def _carry(self, node: Node, moved: Node) -> None:
+        givers, takers = [node], [moved]
+        if node.kind == SLICE:
+            top = next(each for each in node.line() if each in moved.line())
+            givers, takers = self._purses(node, top), self._purses(moved, top)
+        try:
+            self._trade(givers, takers, max(self.available(node) or 0, 0))
+        except No:
+            self.nodes.remove(moved)
+            raise
+
+    def _trade(self, givers: list[Node], takers: list[Node], amount: int) -> None:
+        """No money is made or lost, and nobody gives what it has not."""
         before = {node: self.available(node) for node in self.nodes}
         self._grant(givers, -amount)
         self._grant(takers, amount)

@@ -192,6 +192,39 @@ class Slices:
         assert store.balances(["acme/other"]) == {key("acme/other"): Balance(3)}
         assert_books_add_up(store)
 
+    def test_an_account_is_opened_and_another_closed_in_one_posting(
+        self, store: Store
+    ) -> None:
+        """What is granted before the account is there is what it has, not more."""
+        carved(store)
+        (inner,) = store.rows([INNER]).values()
+        new = inner._replace(path="acme/new", version=1, ceilings=(("usd", 2),))
+        shut = inner._replace(version=inner.version + 1, closed=True)
+        deltas = (
+            Delta((key(INNER),), granted=-2, guarded=True),
+            Delta((key(TEAM),), lent=-2),
+            Delta((key(OUTER),), granted=-2, lent=-2),
+            Delta((key(new.path),), granted=2),
+        )
+        seen = ((INNER, inner.version), (new.path, 0))
+        move = Posting("it", "move", INNER, deltas, seen=seen, rows=(new, shut))
+        late = move._replace(id="late", seen=((INNER, inner.version), (TEAM, 0)))
+
+        refused(store, late)
+        receipt = applied(store, move)
+
+        assert store.post(move) == receipt
+        assert store.rows([INNER, new.path]) == {INNER: shut, new.path: new}
+        assert dict(store.balances([new.path])) == {key(new.path): Balance(2)}
+        assert dollars(store) == {
+            ROOT: Balance(10, lent=4),
+            OUTER: Balance(2),
+            TEAM: Balance(99),
+            INNER: Balance(0),
+        }
+        refused(store, reserve("no", held(0, key(INNER)))._replace(admit=((INNER, 2),)))
+        assert_books_add_up(store)
+
     def test_an_empty_slice_borrows_and_holds_in_one_posting(
         self, store: Store
     ) -> None:
