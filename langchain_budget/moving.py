@@ -87,7 +87,6 @@ def move(ledger: Ledger, asked: Move) -> Talk[str]:
 
 
 def _draft(ledger: Ledger, asked: Move) -> Talk[Posting]:
-    ledger.forget()
     old = yield from ledger.route(asked.path)
     ways = Ways(old, (yield from ledger.route(asked.parent)))
     _check_open(ways)

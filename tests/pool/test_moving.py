@@ -548,20 +548,23 @@ async def test_its_own_changes_meanwhile_go_along(
 ) -> None:
     team, web = (
         await do(racing.open, "team"),
-        await do(racing.open, "web", carve=usd(3)),
+        await do(racing.open, "web", limit=usd(3)),
     )
+    stop.before["move"] = lambda: web.freeze("odd")
 
-    def change() -> None:
-        web.set_limit(usd(2))
-        web.freeze("odd")
-
-    stop.before["move"] = change
     moved = await do(web.move_to, team)
 
-    assert (moved.balance().state, left(moved, racing)) == (
-        "frozen",
-        (usd(2), usd(8)),
-    )
+    assert moved.balance().state == "frozen"
+
+
+async def test_what_is_overdue_is_given_back_first(
+    pool: BudgetPool, clock: StillClock, do: Do
+) -> None:
+    team, web = await do(pool.open, "team"), await do(pool.open, "web", limit=usd(3))
+    await do(web.reserve, usd(2), ttl_seconds=60)
+    clock.advance(60)
+
+    assert left(await do(web.move_to, team)) == (usd(3),)
 
 
 @pytest.mark.parametrize(
@@ -594,11 +597,15 @@ async def test_a_window_that_ends_meanwhile_begins_anew_where_it_goes(
     team = await do(racing.open, "team")
     web = await do(racing.open, "web", limit=usd(2).per("day"))
     spend(web, usd(2))
-    stop.before["move"] = lambda: clock.advance(DAY)
 
+    def begin_a_day() -> None:
+        clock.advance(DAY)
+        spend(web, usd("0.5"))
+
+    stop.before["move"] = begin_a_day
     moved = await do(web.move_to, team)
 
-    assert moved.balance("usd@day").available == usd(2)
+    assert moved.balance("usd@day").available == usd("1.5")
 
 
 @st.composite
