@@ -14,12 +14,12 @@ from langchain_core.outputs import LLMResult
 from langchain_budget.adapters import charges
 from langchain_budget.adapters.clamp import fitted
 from langchain_budget.adapters.context import claimed
-from langchain_budget.adapters.exits import may_have_cost, vetoed_run
+from langchain_budget.adapters.exits import vetoed_run
 from langchain_budget.adapters.growing import give_back, grow
 from langchain_budget.adapters.pieces import Piece
 from langchain_budget.adapters.requests import Estimator, Request
 from langchain_budget.adapters.runs import Runs
-from langchain_budget.adapters.settling import charge_of, unended, unheard
+from langchain_budget.adapters.settling import broken, charge_of, unended, unheard
 from langchain_budget.adapters.underway import Call, UnderWay
 from langchain_budget.core.postings import Hold
 from langchain_budget.core.rules import HOLD_TTL_SECONDS, Charge, Order
@@ -142,10 +142,7 @@ class Calls:
     def fail(self, run_id: UUID, handler: object, error: BaseException) -> None:
         """The call has ended in *error*: settle at what it can have cost."""
         for call in self._open.take(run_id.int, handler):
-            if call.seen or call.usage or may_have_cost(error):
-                self._settle(call, unended(call))
-            else:
-                self._settle(call, None)
+            self._settle(call, broken(call, error))
 
     def give_up(self, hold: Hold) -> None:
         """The layer that made *hold* is done: so is the call that has claimed it."""

@@ -14,13 +14,12 @@ from langchain_budget.adapters.attribution import caller_of, divided_by
 from langchain_budget.adapters.calls import CALLS, first_open
 from langchain_budget.adapters.clamp import Capped, Clamp, hold_capped
 from langchain_budget.adapters.context import claimed
-from langchain_budget.adapters.exits import may_have_cost
 from langchain_budget.adapters.heralds import Announced
 from langchain_budget.adapters.labels import labels_of_run
 from langchain_budget.adapters.payers import Payer
 from langchain_budget.adapters.pieces import tokens_in
 from langchain_budget.adapters.requests import Request
-from langchain_budget.adapters.settling import charge_of, unended
+from langchain_budget.adapters.settling import broken, charge_of, failed
 from langchain_budget.adapters.steps import STEPS
 from langchain_budget.adapters.underway import Call
 from langchain_budget.core.rules import Charge
@@ -115,10 +114,8 @@ class PaidCall:
     def broken(self, error: BaseException) -> Charge | None:
         """What is charged for a call that ended in *error*; `None` is nothing."""
         if self._usage is not None:
-            return self.streamed()
-        if self._call.seen or may_have_cost(error):
-            return unended(self._call)
-        return None
+            return failed(self.streamed(), error)
+        return broken(self._call, error)
 
     def closing(self, charge: Charge | None) -> Talk[object]:
         """Settle at *charge*, or release; a second time does nothing."""

@@ -8,6 +8,7 @@ from langchain_core.outputs import LLMResult
 
 from langchain_budget.adapters import charges
 from langchain_budget.adapters.charges import Tariff, tariff_of
+from langchain_budget.adapters.exits import may_have_cost
 from langchain_budget.adapters.requests import Estimator
 from langchain_budget.adapters.underway import Call
 from langchain_budget.adapters.usage import (
@@ -15,7 +16,10 @@ from langchain_budget.adapters.usage import (
     model_of_result,
     usage_of_result,
 )
+from langchain_budget.core.charges import FAILED
+from langchain_budget.core.postings import NOTHING, Basis
 from langchain_budget.core.rules import Charge
+from langchain_budget.errors import BudgetRefused
 from langchain_budget.ledger import Closing
 
 
@@ -34,6 +38,27 @@ def charge_of(call: Call, result: LLMResult, estimator: Estimator) -> Charge:
         return charges.estimated(request, output, tariff, call.labels, whole=True)
     estimator.learn(request, usage)
     return charges.reported(usage, tariff, call.labels)
+
+
+def broken(call: Call, error: BaseException) -> Charge | None:
+    """What a call is charged that has ended in *error*; `None` is nothing."""
+    if call.seen or call.usage or may_have_cost(error):
+        return failed(unended(call), error)
+    nothing = Charge(NOTHING, Basis.REPORTED, call.labels)
+    return failed(nothing, error) if is_failure(error) else None
+
+
+def failed(charge: Charge, error: BaseException) -> Charge:
+    """The same charge, counted as that of a call which has failed if it has."""
+    if not is_failure(error):
+        return charge
+    labels = {**charge.labels, FAILED: type(error).__name__}
+    return charge._replace(labels=labels)
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether the call went wrong: it was not cut off, by its caller or by a budget."""
+    return isinstance(error, Exception) and not isinstance(error, BudgetRefused)
 
 
 def unended(call: Call) -> Charge:

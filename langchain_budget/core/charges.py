@@ -15,7 +15,10 @@ OUTAGE: Final = "outage"
 CARRIED: Final = "carried"
 """The kind of what stands for calls that are over, in a journal that was condensed."""
 
-MARKS: Final = ("avoided_usd", "outage")
+FAILED: Final = "failed_with"
+"""The label of a call that ended in an error: its type."""
+
+MARKS: Final = ("avoided_usd", "outage", FAILED)
 """Labels that tell of a charge, not of who was charged: from a cache, in an outage."""
 
 CHARGES: Final = frozenset(

@@ -12,7 +12,7 @@ from typing import Final
 
 from langchain_budget.core.accounts import Row
 from langchain_budget.core.amounts import USD
-from langchain_budget.core.charges import CARRIED, CHARGES
+from langchain_budget.core.charges import CARRIED, CHARGES, FAILED
 from langchain_budget.core.leases import sums
 from langchain_budget.core.moves import touched
 from langchain_budget.core.postings import (
@@ -196,6 +196,7 @@ def parts_of(key: LineKey, line: Line) -> Iterator[Part]:
         (part(Basis.ESTIMATED, line.estimated), line.estimated),
         (part(Basis.UNKNOWN, line.unpriced), line.unpriced),
         (part(Basis.NONE, line.cached, avoided_usd=avoided), line.cached),
+        (part(Basis.NONE, line.failed, **{FAILED: ""}), line.failed),
     )
     return (each for each, counts in every if counts)
 

@@ -171,22 +171,22 @@ def _cost(line: Line) -> str:
 
 def notes(line: Line) -> str:
     """What a reader must know before they trust the sums."""
-    said = []
-    if line.estimated:
-        said.append(f"{line.estimated} estimated")
-    for unit in (USD, TOKENS):
-        if line.unconfirmed.get(unit, 0) > 0:
-            said.append(f"up to {show(unit, line.unconfirmed[unit])} unconfirmed")
-            break
-    if line.unpriced:
-        said.append(f"{line.unpriced} without a price")
-    if line.cached:
-        avoided = show(USD, line.avoided.get(USD, 0))
-        said.append(f"{line.cached} from cache, {avoided} avoided")
-    if line.outages:
-        used = show(USD, line.outage.get(USD, 0))
-        said.append(f"{line.outages} during outages, {used}")
-    return ", ".join(said)
+    doubt = next(
+        (each for each in (USD, TOKENS) if line.unconfirmed.get(each, 0) > 0), ""
+    )
+    unconfirmed = show(doubt, line.unconfirmed[doubt]) if doubt else ""
+    avoided, used = (
+        show(USD, sums.get(USD, 0)) for sums in (line.avoided, line.outage)
+    )
+    said = (
+        (line.estimated, f"{line.estimated} estimated"),
+        (doubt, f"up to {unconfirmed} unconfirmed"),
+        (line.unpriced, f"{line.unpriced} without a price"),
+        (line.cached, f"{line.cached} from cache, {avoided} avoided"),
+        (line.failed, f"{line.failed} failed"),
+        (line.outages, f"{line.outages} during outages, {used}"),
+    )
+    return ", ".join(text for is_so, text in said if is_so)
 
 
 def plain(amounts: Mapping[str, Amount | None]) -> dict[str, int | None]:
@@ -202,6 +202,7 @@ def _line_dict(line: Line) -> dict[str, Any]:
         "estimated": line.estimated,
         "unpriced": line.unpriced,
         "cached": line.cached,
+        "failed": line.failed,
         "outages": line.outages,
         "outage": dict(line.outage),
     }

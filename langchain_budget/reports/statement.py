@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from langchain_budget.core.accounts import SEPARATOR
 from langchain_budget.core.amounts import CALLS, USD, Vector
-from langchain_budget.core.charges import charges
+from langchain_budget.core.charges import FAILED, charges
 from langchain_budget.core.faults import InvalidName
 from langchain_budget.core.postings import Basis, Entry, Part
 from langchain_budget.forks import new_lock
@@ -42,6 +42,8 @@ class Line:
     """Calls that have no price: their dollars are not in *amounts*."""
     cached: int = 0
     """Answers that came out of a cache and cost nothing."""
+    failed: int = 0
+    """Calls that ended in an error, charged or not."""
     outages: int = 0
     """Calls that were admitted while the store did not answer."""
     outage: dict[str, int] = field(default_factory=dict)
@@ -58,6 +60,8 @@ class Line:
         if "avoided_usd" in part.labels:
             self.cached += part.times
             gather(self.avoided, {"usd": int(part.labels["avoided_usd"] or 0)})
+        if FAILED in part.labels:
+            self.failed += part.times
         if "outage" in part.labels:
             self.outages += part.times
             gather(self.outage, part.amounts)
@@ -70,6 +74,7 @@ class Line:
         self.estimated += other.estimated
         self.unpriced += other.unpriced
         self.cached += other.cached
+        self.failed += other.failed
         self.outages += other.outages
         gather(self.outage, other.outage)
 

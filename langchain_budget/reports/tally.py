@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from langchain_budget.core.charges import MARKS, charges
+from langchain_budget.core.charges import FAILED, MARKS, charges
 from langchain_budget.core.postings import Entry, Note, Part
 from langchain_budget.reports.statement import (
     Line,
@@ -43,7 +43,7 @@ class _Sums:
         """All of them as one."""
         account, agent, node, model = self.line
         labels = {"agent": agent, "node": node, "model": model}
-        marks = {"avoided_usd": str(self.avoided), "outage": "yes"}
+        marks = {"avoided_usd": str(self.avoided), "outage": "yes", FAILED: "yes"}
         labels |= {mark: marks[mark] for mark in MARKS if mark in self.part.labels}
         known = {name: each for name, each in labels.items() if each}
         basis, amounts = self.part.basis, self.amounts
@@ -71,7 +71,7 @@ class Tally(Statement):
             alike = (
                 *(kind == "adjust", part.account, part.basis, is_unpriced(part)),
                 *(name("agent"), name("node"), name("model")),
-                *("avoided_usd" in part.labels, "outage" in part.labels),
+                *(mark in part.labels for mark in MARKS),
             )
             with self._lock:
                 sums = self._fresh.get(alike)
