@@ -233,6 +233,29 @@ async def test_a_call_left_behind_in_the_background_is_settled_when_it_ends(
     assert not any(pool.report().total.unconfirmed.values())
 
 
+async def test_a_call_left_behind_that_fails_in_the_end_cost_nothing(
+    pool: BudgetPool, handler: BudgetCallbackHandler
+) -> None:
+    gate = Gate()
+    model = FakeChatModel(replies=[Boom()], gate=gate)
+    left: list[asyncio.Task[Any]] = []
+
+    async def start(text: str) -> str:
+        left.append(asyncio.create_task(model.ainvoke(text)))
+        await gate.await_started(1)
+        return text
+
+    await RunnableLambda(start).ainvoke("Hi", {"callbacks": [handler]})
+    assert pool.balance("tokens").spent > tokens(0)
+
+    gate.open()
+    with pytest.raises(Boom):
+        await left[0]
+    assert_quiet(pool)
+    assert (estimated(pool), pool.report().total.failed) == (0, 1)
+    assert pool.balance("tokens").spent == tokens(0)
+
+
 def test_usage_that_is_missing_is_estimated_and_never_zero(
     pool: BudgetPool, handler: BudgetCallbackHandler
 ) -> None:

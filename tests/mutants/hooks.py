@@ -21,6 +21,29 @@ HOOKS: Final = (
         "test_cached_answers_cost_nothing_and_are_shown_as_avoided",
     ),
     Mutant(
+        "a price from before passes for the price of now",
+        "adapters/charges.py",
+        "fault is None and (price is last)",
+        "True",
+        "tests/adapters/test_price_faults.py::"
+        "test_a_paid_answer_is_returned_and_charged_at_the_price_it_was_held_at",
+    ),
+    Mutant(
+        "a price book that fails is as good as silent",
+        "adapters/calls.py",
+        "raise refusal from quote.fault",
+        "raise",
+        "tests/adapters/test_price_faults.py::"
+        "test_without_a_price_before_the_call_it_is_refused_with_the_cause",
+    ),
+    Mutant(
+        "a call that was cancelled has failed",
+        "adapters/settling.py",
+        "isinstance(error, Exception) and not isinstance(error, BudgetRefused)",
+        "not isinstance(error, BudgetRefused)",
+        "tests/reports/test_failures.py::test_a_call_that_is_cancelled_is_no_failure",
+    ),
+    Mutant(
         "a lost call is forgotten",
         "adapters/calls.py",
         "                call.ledger.late.append(Closing(call.hold, charge))\n",

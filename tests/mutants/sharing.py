@@ -27,6 +27,22 @@ SHARING: Final[tuple[Mutant, ...]] = (
         "memory",
     ),
     Mutant(
+        "who asks first is not told that there is no room",
+        "dividing.py",
+        "                if refusal and not new.is_watched(",
+        "                if not refusal and not new.is_watched(",
+        f"{DIVIDING}test_advice_knows_how_many_there_may_be",
+        "memory",
+    ),
+    Mutant(
+        "who asks first is not told what may be borrowed",
+        "core/outlook.py",
+        "            if refusal is None or not short:\n",
+        "            if True:\n",
+        "tests/pool/test_affordability.py::"
+        "test_a_slice_that_may_borrow_can_afford_what_its_parent_has",
+    ),
+    Mutant(
         "a tick never ends",
         "turns.py",
         "dict(row.turns).get(span, 0) + 1 for span",
