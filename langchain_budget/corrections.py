@@ -5,6 +5,7 @@ from __future__ import annotations
 from langchain_budget.core import corrections
 from langchain_budget.core.amounts import Amount
 from langchain_budget.core.corrections import Correction
+from langchain_budget.core.edges import unlent
 from langchain_budget.core.events import (
     Adjusted,
     HoldVoided,
@@ -51,7 +52,8 @@ def void(ledger: Ledger, path: str, hold_id: str, reason: str) -> Talk[Hold]:
         reason=reason,
         labels=found.labels,
     )
-    ledger.tell_of(answer, event)
+    told = unlent(corrections.void(found, reason, route), answer)
+    ledger.tell_of(told, event)
     return found
 
 

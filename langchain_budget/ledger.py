@@ -8,11 +8,13 @@ from typing import TypeVar
 
 from langchain_budget.admission import TRIES, Admission, Closing
 from langchain_budget.core import rules
+from langchain_budget.core.edges import unlent
 from langchain_budget.core.events import (
     Released,
     Settled,
     SettleDeferred,
 )
+from langchain_budget.core.loans import repaid
 from langchain_budget.core.postings import (
     Hold,
     Kind,
@@ -31,7 +33,7 @@ from langchain_budget.errors import (
 )
 from langchain_budget.reporting import report_of
 from langchain_budget.reports.report import Report
-from langchain_budget.stores._drive import Talk, adrive, drive
+from langchain_budget.stores._drive import Ask, Talk, adrive, drive
 
 __all__ = ["Closing", "Ledger"]
 
@@ -75,7 +77,8 @@ class Ledger(Admission):
         """
         path = hold.account
         route = self._routes.get(path) or (yield from self.route(path))
-        answer: Receipt | Refusal | Hold = yield rules.settle(hold, charge, route)
+        posting = rules.settle(hold, charge, route)
+        answer: Receipt | Refusal | Hold = yield posting
         if type(answer) is Refusal and answer.kind is Kind.STALE:
             route, answer = yield from self.close_anew(
                 hold, lambda route: rules.settle(hold, charge, route)
@@ -91,7 +94,8 @@ class Ledger(Admission):
         if self.queue:
             self.queue.call()
         if self.listeners:
-            self.tell_of(answer, _settled(hold, charge, answer.seq))
+            told = unlent(posting, answer)
+            self.tell_of(told, _settled(hold, charge, answer.seq))
         return rules.closed(hold, charge)
 
     def release(self, hold: Hold) -> Talk[Hold]:
@@ -102,6 +106,7 @@ class Ledger(Admission):
         if isinstance(answer, Refusal):
             yield from self._drain_again(route)
             return answer.hold or hold
+        yield from self._repay(hold)
         yield from self.drain_all(route)
         self.queue.call()
         event = Released(
@@ -109,6 +114,14 @@ class Ledger(Admission):
         )
         self.tell_of(answer, event)
         return rules.closed(hold, None)
+
+    def _repay(self, hold: Hold) -> Talk[None]:
+        """Give back what was borrowed for a hold that the store has really seen."""
+        posting = repaid(hold)
+        if posting.deltas:
+            found: Hold | None = yield Ask("hold", (hold.id,))
+            if found is not None and found.deltas:
+                yield posting
 
     def keep(self, hold: Hold) -> Talk[None]:
         """Let an open hold live on; if the store fails, its time to live stands."""

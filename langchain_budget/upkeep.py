@@ -8,6 +8,7 @@ from typing import Final
 from langchain_budget.books import Books
 from langchain_budget.core import leases, moves, rolling, rules
 from langchain_budget.core.accounts import Row, parent_of
+from langchain_budget.core.edges import unlent
 from langchain_budget.core.events import Closed, HoldExpired, LeaseLapsed
 from langchain_budget.core.postings import Hold, Kind, Posting, Receipt, Refusal
 from langchain_budget.core.routes import Route
@@ -127,7 +128,7 @@ class Upkeep(Books):
             amounts=posting.note.amounts,
             unconfirmed=posting.note.unconfirmed,
         )
-        self.tell_of(answer, event)
+        self.tell_of(unlent(posting, answer), event)
 
     def _drain(self, path: str) -> Talk[None]:
         """Return what a slice has available to its parent."""

@@ -23,6 +23,7 @@ from langchain_budget.adapters.extra import (
     ModelResponse,
     ToolCallRequest,
 )
+from langchain_budget.adapters.finalisation import last_account
 from langchain_budget.adapters.paid import STOPPED
 from langchain_budget.adapters.payers import labels_of, payer_of
 from langchain_budget.adapters.stops import (
@@ -34,7 +35,6 @@ from langchain_budget.adapters.stops import (
     check_ours,
     check_stop,
     is_used_up,
-    last_account,
     marks,
     run_steps,
     so_far,
@@ -73,8 +73,8 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
             graph is resumed with an amount; `"downgrade"` tries the *models* instead,
             then ends; `"drain"` ends, and has the graph stop at the end of this step.
         models: For `"downgrade"`, dearest first; each is held for like the first.
-        finalisation: For `"check_in"`: set aside for its last answer, so that it
-            always fits, in an account of that name below the one that is charged.
+        finalisation: For `"check_in"`: set aside for its last answer, in an account
+            of that name below the one that is charged; left out, 5% of what it has.
         message: What a person reads at the end, in place of the refusal.
         tool_message: What the model reads in place of the refusal, as the answer of a
             tool that was not run.
@@ -118,7 +118,7 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         check_stop(on_exceeded, models, finalisation)
         self._payer = payer_of(pool, account)
         self._ledger = self._payer.ledger
-        last = last_account(self._payer.account, finalisation)
+        last = last_account(self._payer.account, on_exceeded, finalisation)
         self._stop = Stop(on_exceeded, tuple(models), last, message, tool_message)
         self._exempt = frozenset(exempt_tools)
         self._costs = tool_costs

@@ -9,7 +9,6 @@ from typing import Any, Final, Literal, NamedTuple
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langchain_budget.account import Account
 from langchain_budget.adapters.extra import (
     ModelRequest,
     ModelResponse,
@@ -127,7 +126,10 @@ class Stop:
         answer = yield Anew(last, self.last_account)
         if answer is None or isinstance(answer, BudgetRefused):
             return self.last_words(refusal)
-        for message in answer.result if isinstance(answer, ModelResponse) else [answer]:
+        said = answer.result if isinstance(answer, ModelResponse) else [answer]
+        if any(getattr(each, "tool_calls", None) for each in said):
+            return self.last_words(refusal)  # it asks for tools that it was not given
+        for message in said:
             message.response_metadata.update(marks(refusal))
         return answer
 
@@ -178,23 +180,10 @@ def check_stop(
     if bool(models) != (how == "downgrade"):
         msg = "models=[...] and on_exceeded='downgrade' belong together: give both"
         raise ValueError(msg)
-    if (finalisation is not None) != (how == "check_in"):
-        msg = (
-            "finalisation=usd('0.05') and on_exceeded='check_in' belong together: "
-            "give both"
-        )
+    if finalisation is not None and how != "check_in":
+        msg = "finalisation=... is for on_exceeded='check_in': give both, or neither"
         raise ValueError(msg)
 
-
-def last_account(account: Account, amount: Amount | None) -> str | None:
-    """Set *amount* aside for the last answer; where it is."""
-    if amount is None:
-        return None
-    return account.open(FINALISATION, carve=amount).path
-
-
-FINALISATION: Final = "finalisation"
-"""The account that pays for the last answers of agents that check in."""
 
 Call = Callable[[Anew], Answer]
 ACall = Callable[[Anew], Awaitable[Answer]]

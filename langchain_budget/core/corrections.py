@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from langchain_budget.core.amounts import Amount
+from langchain_budget.core.loans import returned
 from langchain_budget.core.postings import (
     NO_LABELS,
     NOTHING,
@@ -43,8 +44,15 @@ def void(hold: Hold, reason: str, route: Route) -> Posting:
     )
     note = Note(labels=hold.labels, reason=reason)
     posting_id = f"{hold.id}:void"
+    loans = returned(hold, NOTHING)
     return Posting(
-        posting_id, "void", hold.account, hold=asked, note=note, seen=route.closing
+        posting_id,
+        "void",
+        hold.account,
+        loans,
+        hold=asked,
+        note=note,
+        seen=route.closing,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from langchain_budget.core.amounts import USD, Vector
+from langchain_budget.core.loans import returned
 from langchain_budget.core.postings import (
     NO_LABELS,
     NO_NOTE,
@@ -39,7 +40,6 @@ SUPERSEDABLE: Final = frozenset(
     }
 )
 """A charge that was guessed gives way, once, to what the provider reports."""
-
 
 OVERLOOKED: Final = frozenset(
     {Kind.EXHAUSTED, Kind.CONTENDED, Kind.FROZEN, Kind.UNPRICED}
@@ -279,6 +279,7 @@ def _close(  # noqa: PLR0913, PLR0917  # each of them differs from one end to an
     asked = new(CloseHold, (hold[0], status, basis, amounts, FRESH, hold[4], unseen))
     note = new(Note, (amounts, short, basis, labels, "", parts))
     posting_id, account = f"{hold[0]}:{kind}", hold[1]
+    deltas += () if unseen else returned(hold, amounts)  # perhaps nothing was lent
     rest = (note, seen, (), (), None, None)
     return new(Posting, (posting_id, kind, account, deltas, (), asked, *rest))
 

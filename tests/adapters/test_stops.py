@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
@@ -23,6 +23,7 @@ from langchain_budget import (
     tokens,
     usd,
 )
+from langchain_budget.adapters.stops import CHECK_IN
 from langchain_budget.testing import FakeChatModel
 from tests.invariants import assert_quiet
 
@@ -96,6 +97,53 @@ async def test_check_in_says_what_is_done_and_left(how: str) -> None:
     assert_quiet(pool.ledger.store)
     saved = agent.get_state(THREAD).values["messages"][-1]
     assert saved.response_metadata["budget_incomplete"] is True
+
+
+@each_way
+async def test_without_a_number_some_is_set_aside_for_the_last_answer(how: str) -> None:
+    def answer(messages: list[BaseMessage]) -> AIMessage | str:
+        asked = messages[-1].text == CHECK_IN
+        return "So far, so good." if asked else searching(len(messages))
+
+    pool = BudgetPool("acme", tokens(2_000))
+    model = FakeChatModel(replies=[answer], max_tokens=60)
+    agents = [agent_of(model, pool, on_exceeded="check_in") for _ in range(2)]
+    kept = pool.account("finalisation")
+    assert kept.balance("tokens").granted == tokens(100)
+
+    result = await both(agents[0], ASKED, how)
+
+    last = result["messages"][-1]
+    assert last.text == "So far, so good."
+    assert last.response_metadata["budget_incomplete"] is True
+    assert model.calls[-1].tools == ()
+    assert kept.balance("tokens").granted == tokens(100)  # what it borrowed is back
+    assert 0 < kept.balance("tokens").spent.value <= 100
+    assert_quiet(pool.ledger.store)
+
+
+async def test_a_last_answer_that_asks_for_tools_is_none() -> None:
+    pool = BudgetPool("acme", tokens(2_000))
+    model = FakeChatModel(replies=[searching(n) for n in range(60)], max_tokens=60)
+    agent = agent_of(model, pool, on_exceeded="check_in")
+
+    result = await both(agent, ASKED, "invoke")
+
+    last = result["messages"][-1]
+    assert "stopped before I was done" in last.text
+    assert not last.tool_calls
+    assert model.calls[-1].tools == ()
+
+
+async def test_of_a_window_nothing_is_set_aside() -> None:
+    pool = BudgetPool("acme", tokens(1_000).per("day"))
+
+    agent = agent_of(busy(max_tokens=100), pool, on_exceeded="check_in")
+    result = await both(agent, ASKED, "invoke")
+
+    last = result["messages"][-1]
+    assert last.response_metadata["budget_incomplete"] is True
+    assert_quiet(pool.ledger.store)
 
 
 async def test_check_in_ends_with_words_when_the_last_answer_does_not_fit(
@@ -314,7 +362,6 @@ async def test_a_frozen_account_is_not_topped_up(pool: BudgetPool) -> None:
         {"on_exceeded": "stop"},
         {"on_exceeded": "downgrade"},
         {"on_exceeded": "end", "models": [FakeChatModel()]},
-        {"on_exceeded": "check_in"},
         {"on_exceeded": "error", "finalisation": tokens(10)},
     ],
 )
