@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -82,8 +82,19 @@ class Books:
         """Seconds that only ever rise."""
         self.hours = Hours(self.ticks)
         self.queue = Queue()
+        self.root = ""
+        """The pool that these are the books of."""
         self._routes: dict[str, Route] = {}
         self._marks: dict[str, tuple[int, ...]] = {}
+
+    @property
+    def identity(self) -> tuple[Hashable, str]:
+        """Equal for the books of one pool, however often it was opened."""
+        return self.store.place, self.root
+
+    def is_same(self, other: Books) -> bool:
+        """Whether both keep the books of one pool."""
+        return self is other or self.identity == other.identity
 
     @property
     def outage(self) -> OutageStatus | None:

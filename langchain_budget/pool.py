@@ -250,6 +250,9 @@ def _book(own: PriceBook | None) -> PriceBook:
 def _ledger(
     store: Store, book: PriceBook, root: str, on_outage: OnOutage = CLOSED
 ) -> Ledger:
-    if type(store) is MemoryStore:
-        return Ledger(store, new_id, book)  # it is where the program is
-    return OutageLedger(store, new_id, book, root, on_outage)
+    if type(store) is MemoryStore:  # it is where the program is
+        ledger = Ledger(store, new_id, book)
+    else:
+        ledger = OutageLedger(store, new_id, book, root, on_outage)
+    ledger.root = root
+    return ledger

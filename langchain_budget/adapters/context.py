@@ -65,7 +65,7 @@ offers_now: ContextVar[tuple[Offer, ...]] = ContextVar("budget_offers", default=
 
 def claimed(ledger: Ledger) -> Offer | None:
     """The hold that an outer layer has made for the call that begins now, if any."""
-    offered = [offer for offer in offers_now.get() if offer.ledger is ledger]
+    offered = [offer for offer in offers_now.get() if ledger.is_same(offer.ledger)]
     found = next((offer for offer in offered if offer.claim()), None)
     if offered and found is None:
         outer_middleware(ledger)
@@ -87,6 +87,8 @@ def innermost(account: Account) -> str:
     An open scope on the same books goes first, unless *account* lies below it.
     """
     scopes = (each.account for each in enclosing(scope_now.get()))
-    scope = next((each for each in scopes if each.ledger is account.ledger), account)
+    scope = next(
+        (each for each in scopes if account.ledger.is_same(each.ledger)), account
+    )
     below = (account.path + SEPARATOR).startswith(scope.path + SEPARATOR)
     return account.path if below else scope.path

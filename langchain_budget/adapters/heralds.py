@@ -45,7 +45,7 @@ class Mark(str):
 def is_held_by_model(params: Mapping[str, Any], ledger: Ledger) -> bool:
     """Whether the model that is called holds for the call on these books."""
     mark = params.get(MARK)
-    return isinstance(mark, Mark) and mark.ledger is ledger
+    return isinstance(mark, Mark) and ledger.is_same(mark.ledger)
 
 
 class Announced(NamedTuple):

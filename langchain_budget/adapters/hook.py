@@ -20,7 +20,6 @@ from langchain_budget.adapters.heralds import MARK
 from langchain_budget.adapters.steps import STEPS
 from langchain_budget.adapters.weaknesses import SCOPES
 from langchain_budget.forks import new_lock
-from langchain_budget.ledger import Ledger
 
 
 class ScopeHandler(MeterHandler):
@@ -37,12 +36,12 @@ class ScopeHandler(MeterHandler):
         scope = scope_now.get() or next(
             (run.scope for _, run in CALLS.runs.above(parent) if run.scope), None
         )
-        innermost: dict[Ledger, Account] = {}
+        innermost: dict[object, Account] = {}
         for each in enclosing(scope):
-            innermost.setdefault(each.account.ledger, each.account)
+            innermost.setdefault(each.account.ledger.identity, each.account)
         return [
-            (ledger, finder_of(ledger).find(ledger, account.path, caller))
-            for ledger, account in innermost.items()
+            (of.ledger, finder_of(of.ledger).find(of.ledger, of.path, caller))
+            for of in innermost.values()
         ]
 
 

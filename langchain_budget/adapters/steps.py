@@ -110,7 +110,7 @@ class Steps:
             return (account,)
         inside = account + SEPARATOR
         found = (each for _, run in CALLS.runs.above(parent) for each in run.reserved)
-        mine = (each.path for each in found if each.ledger is ledger)
+        mine = (each.path for each in found if ledger.is_same(each.ledger))
         return (*[path for path in mine if path.startswith(inside)], account)
 
     def _taken(self, place: Place, step: int) -> tuple[Reserved, ...]:

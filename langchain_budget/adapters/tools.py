@@ -89,7 +89,7 @@ def observed(tool: BaseTool) -> BaseTool:
 def is_budgeted(tool: object, ledger: Ledger) -> bool:
     """Whether *tool* reserves on these books by itself."""
     desk = tool._desk if isinstance(tool, _Budgeted) else None  # noqa: SLF001  # ours
-    return desk is not None and desk.payer.ledger is ledger
+    return desk is not None and ledger.is_same(desk.payer.ledger)
 
 
 def _copy(tool: BaseTool, desk: Desk | None) -> BaseTool:

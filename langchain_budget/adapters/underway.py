@@ -66,7 +66,7 @@ class UnderWay:
         """This very call on these books, if another handler has begun it."""
         with self._lock:
             for call in self._calls.get(key, ()):
-                if call.ledger is ledger and id(handler) not in call.heard_by:
+                if ledger.is_same(call.ledger) and id(handler) not in call.heard_by:
                     call.heard_by.add(id(handler))
                     return call
         return None

@@ -50,6 +50,11 @@ class File:
         self._lock = new_lock(self._hang_up)
         self._db: sqlite3.Connection | None = None
 
+    @property
+    def epoch(self) -> str:
+        """What the book drew when it was made."""
+        return self._epoch
+
     def prepare(self) -> None:
         """Make the tables and the book, or see that they are what they should be."""
         with self._said("cannot be opened"), self._turn() as db:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import ClassVar, TypeVar
 
 from langchain_budget.core.accounts import Row
@@ -35,6 +35,11 @@ class Store(ABC):
 
     blocking: ClassVar[bool]
     """Whether a call may wait for something outside of this process."""
+
+    @property
+    def place(self) -> Hashable:
+        """Which books these are: equal where two stores keep the same ones."""
+        return id(self)
 
     @abstractmethod
     def post(self, posting: Posting) -> Receipt | Refusal:

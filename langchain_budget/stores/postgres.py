@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
 import psycopg
@@ -55,6 +55,11 @@ class PostgresStore(RemoteStore):
         self._book = self._open()
         self._seen = self._book.seq
         """How far the book had come when it was last asked."""
+
+    @property
+    def place(self) -> Hashable:
+        """Which books these are: equal where two stores keep the same ones."""
+        return self._book.epoch
 
     def ask(self, question: Question[Answer]) -> Answer:
         """Send *question*, wait for the reply, and read it."""

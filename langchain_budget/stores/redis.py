@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Final, NoReturn, TypeVar
 
 from redis.exceptions import NoScriptError
@@ -53,6 +53,11 @@ class RedisStore(RemoteStore):
         keys = keys_of(book)
         self._keys = len(keys), *keys
         self._connections, self._epoch, self._seen = open_book(address, book)
+
+    @property
+    def place(self) -> Hashable:
+        """Which books these are: equal where two stores keep the same ones."""
+        return self._epoch
 
     def ask(self, question: Question[_Answer]) -> _Answer:
         """Send *question*, wait for the reply, and read it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -74,6 +74,11 @@ class SqliteStore(Store):
         self._file = File(Path(path), book, wait_seconds, synchronous)
         self._memo = Memo()
         self._file.prepare()
+
+    @property
+    def place(self) -> Hashable:
+        """Which books these are: equal where two stores keep the same ones."""
+        return self._file.epoch
 
     def post(self, posting: Posting) -> Receipt | Refusal:
         """Apply *posting*, or say why not and change nothing."""
