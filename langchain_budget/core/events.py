@@ -37,7 +37,11 @@ class Reserved(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled(Event):
-    """A call was charged; `basis` says how well the charge is known."""
+    """
+    A call was charged; `basis` says how well the charge is known.
+
+    One that failed at no cost, or came out of a cache, has no amounts.
+    """
 
     hold: str
     amounts: Vector

@@ -406,7 +406,9 @@ def test_each_attempt_of_a_retry_is_held_and_charged(way: str) -> None:
     run(way, agent, HELLO)
 
     assert len(heard.held) == 3
-    assert [str(each.basis) for each in heard.charged] == ["estimated", "reported"]
+    charged = [(str(each.basis), bool(each.amounts)) for each in heard.charged]
+    assert charged == [("reported", False), ("estimated", True), ("reported", True)]
+    assert pool.report().total.failed == 2
     assert pool.balance("calls").spent == calls(2)
     assert pool.balance("calls").held == calls(0)
 
@@ -433,7 +435,12 @@ def test_a_fallback_of_another_model_is_charged_as_that_model() -> None:
     agent = create_agent(model, middleware=[fallback, BudgetMiddleware(pool)])
     agent.invoke(HELLO)
 
-    assert pool.report().by("model").keys() == {("cheap",)}
+    lines = pool.report().by("model")
+    assert {model: line.failed for (model,), line in lines.items()} == {
+        "cheap": 0,
+        "fake": 1,
+    }
+    assert lines[("fake",)].amounts == {}
     assert_quiet(pool, cheap)
 
 
