@@ -21,7 +21,10 @@ def labels_of_run(
     thread = metadata.get("thread_id")
     if thread is not None:
         labels["thread"] = str(thread)
+    return labels | tool_around(parent)
+
+
+def tool_around(parent: UUID | None) -> dict[str, str]:
+    """The label of the innermost tool that a run is in, as far as runs are followed."""
     tool = next((run.tool for _, run in CALLS.runs.above(parent) if run.tool), "")
-    if tool:
-        labels["tool"] = tool
-    return labels
+    return {"tool": tool} if tool else {}

@@ -11,6 +11,7 @@ from langchain_budget.account import Account, account_of, below
 from langchain_budget.adapters.attribution import caller_of, divided_by
 from langchain_budget.adapters.context import innermost
 from langchain_budget.adapters.finder import finder_of
+from langchain_budget.adapters.labels import tool_around
 from langchain_budget.adapters.steps import STEPS
 from langchain_budget.ledger import Ledger
 
@@ -67,4 +68,5 @@ def labels_of(ledger: Ledger, config: RunnableConfig, **more: str) -> dict[str, 
     labels = {"agent": caller.agent, "node": caller.node}
     if "thread_id" in metadata:
         labels["thread"] = str(metadata["thread_id"])
-    return labels | divided_by(ledger, metadata) | more
+    parent = getattr(config.get("callbacks"), "parent_run_id", None)
+    return labels | tool_around(parent) | divided_by(ledger, metadata) | more

@@ -16,8 +16,10 @@ from langchain_budget.adapters.middleware import BudgetMiddleware
 from langchain_budget.adapters.payers import labels_of, metadata_of, payer_of
 from langchain_budget.core.events import Refused
 from langchain_budget.core.faults import InvalidPolicy
+from langchain_budget.core.limits import window_in
 from langchain_budget.core.postings import Balance, Basis, Kind, Refusal
 from langchain_budget.core.rules import Charge, Order
+from langchain_budget.core.windows import Window
 from langchain_budget.errors import BudgetExceeded
 from langchain_budget.ledger import Closing
 from langchain_budget.stores._drive import Talk
@@ -32,6 +34,9 @@ MOST_IDENTICAL: Final = 3
 
 MOST_DEPTH: Final = 5
 """Agents inside each other, the outermost included."""
+
+MINUTE: Final = 60
+"""Seconds: the longest rolling window that stops a run away agent in time."""
 
 
 class RunawayStopped(BudgetExceeded):
@@ -69,7 +74,8 @@ class RunawayGuard(AgentMiddleware[Any, Any, Any]):
             or *pool* itself.
         identical_tool_calls: How often one tool may be called with the same arguments
             since the last word of a person.
-        depth: How many agents may be inside each other, the outermost included.
+        depth: How many agents may be inside each other, the outermost included; a
+            graph around an agent counts as one.
         on_exceeded: `"error"` raises; `"tell"` has the model read why its call was
             not run, so that it can do something else.
 
@@ -184,7 +190,8 @@ def production(
     """
     payer = payer_of(pool, account)
     rows = payer.ledger.run(payer.ledger.route(payer.account.path)).rows
-    if not any(name.endswith("@minute") for row in rows for name, _ in row.ceilings):
+    windows = (window_in(name) for row in rows for name, _ in row.ceilings)
+    if not any(window is not None and _is_short(window) for window in windows):
         msg = (
             f"{payer.account.path!r} has no limit for a minute: open the pool with "
             f"one, BudgetPool(..., usd(10), usd(1).per('minute'))"
@@ -200,9 +207,20 @@ def _whole(name: str, number: object) -> int:
     return number
 
 
+def _is_short(window: Window) -> bool:
+    """Whether it is a minute, or one that is no longer and never begins anew."""
+    return window.span == "minute" or (window.is_rolling and window.seconds <= MINUTE)
+
+
 def _depth(metadata: Mapping[str, Any]) -> int:
-    """How many agents are inside each other: one for each level of the namespace."""
-    return str(metadata.get("langgraph_checkpoint_ns", "")).count("|") + 1
+    """
+    How many agents are inside each other: one for each level of the namespace.
+
+    A task that starts several graphs, one after another, has a number for each behind
+    its own name; these are no levels.
+    """
+    levels = str(metadata.get("langgraph_checkpoint_ns", "")).split("|")
+    return sum(not each.isdigit() for each in levels)
 
 
 def _messages(state: Any) -> Sequence[BaseMessage]:

@@ -87,23 +87,21 @@ class Scope(Readings):
         self, function: Callable[_Params, _Returned]
     ) -> Callable[_Params, _Returned]:
         """Give *function* a fresh budget at each call."""
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(
-            function
+        called = getattr(function, "__call__", function)  # noqa: B004  # may be async
+        if any(map(inspect.isgeneratorfunction, (function, called))) or any(
+            map(inspect.isasyncgenfunction, (function, called))
         ):
-            msg = (
-                f"{function.__qualname__} is a generator: its body runs after the call "
-                f"has returned. Write `with budget(...)` around the loop that reads it."
-            )
-            raise TypeError(msg)
-        if inspect.iscoroutinefunction(function):
-            return cast(
-                "Callable[_Params, _Returned]", self._around_coroutine(function)
-            )
+            raise TypeError(_runs_later(function, "is a generator"))
+        if any(map(inspect.iscoroutinefunction, (function, called))):
+            asks = cast("Callable[_Params, Coroutine[Any, Any, Any]]", function)
+            return cast("Callable[_Params, _Returned]", self._around_coroutine(asks))
 
         @functools.wraps(function)
         def limited(*args: _Params.args, **kwargs: _Params.kwargs) -> _Returned:
             with self._fresh():
-                return function(*args, **kwargs)
+                returned = function(*args, **kwargs)
+                _check_done(function, returned)
+                return returned
 
         return limited
 
@@ -166,6 +164,26 @@ class Scope(Readings):
             return BudgetPool(name, *limits, prices=self._prices), True
         chosen = [each for each in limits if each is not None]
         return self.outer.account.open(name, limit=chosen), True
+
+
+def _check_done(function: object, returned: object) -> None:
+    """Refuse what has only begun: it would run after the budget has ended."""
+    waits = inspect.isawaitable(returned)
+    if waits or inspect.isgenerator(returned) or inspect.isasyncgen(returned):
+        stop = getattr(returned, "close", None) or getattr(returned, "cancel", None)
+        if stop is not None:
+            stop()
+        what = "returned something to await" if waits else "returned a generator"
+        raise TypeError(_runs_later(function, what))
+
+
+def _runs_later(function: object, what: str) -> str:
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return (
+        f"{name} {what}: that runs after the call, and its budget, have ended. Make it "
+        f"an `async def` that awaits, or write `with budget(...)` around the code that "
+        f"awaits or reads it."
+    )
 
 
 def budget(

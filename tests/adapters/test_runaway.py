@@ -147,6 +147,25 @@ async def test_agents_inside_agents_end_somewhere(pool: BudgetPool) -> None:
     assert_quiet(pool.ledger.store)
 
 
+@pytest.mark.parametrize("width", [1, 2])
+def test_agents_one_after_another_are_no_deeper(pool: BudgetPool, width: int) -> None:
+    def team(level: int) -> Any:
+        @tool
+        def sub() -> str:
+            """Start agents, one after another."""
+            started = [team(level + 1).invoke(ASKED) for _ in range(width)]
+            return str([each["messages"][-1].text for each in started])
+
+        calling = AIMessage("", tool_calls=[{"name": "sub", "args": {}, "id": "1"}])
+        replies = ["leaf"] if level == 5 else [calling, "done"]
+        model = FakeChatModel(replies=replies)
+        return create_agent(model, [sub], middleware=[RunawayGuard(pool)])
+
+    ended = team(2).invoke(ASKED)
+
+    assert ended["messages"][-1].text == "done"
+
+
 async def test_how_many_are_started_is_a_limit_like_others() -> None:
     pool = BudgetPool("acme", meter("spawns")(1))
 
@@ -164,7 +183,14 @@ async def test_production_limits_what_is_spent_in_a_minute() -> None:
         agent.invoke(ASKED)
 
 
+@pytest.mark.parametrize("window", ["1min", "30s"])
+def test_a_rolling_minute_will_do(window: str) -> None:
+    assert len(production(BudgetPool("acme", tokens(1).per(window)))) == 2
+
+
 def test_production_wants_a_limit_for_each_minute(pool: BudgetPool) -> None:
+    with pytest.raises(InvalidPolicy, match="has no limit for a minute"):
+        production(BudgetPool("acme", tokens(1).per("2min")))
     with pytest.raises(InvalidPolicy, match="has no limit for a minute"):
         production(pool)
 

@@ -257,11 +257,43 @@ async def test_a_decorated_coroutine_gets_a_fresh_budget_at_each_call() -> None:
 
 
 def test_a_decorated_generator_is_refused_with_the_remedy() -> None:
-    with pytest.raises(TypeError, match="around the loop"):
+    with pytest.raises(TypeError, match="around the code"):
 
         @budget(calls(1))
         def answers() -> Iterator[str]:
             yield "never"
+
+
+class Asks:
+    """Something that is called, and awaits."""
+
+    async def __call__(self, fake: FakeChatModel) -> str:
+        return (await fake.ainvoke("Hi")).text
+
+
+async def test_a_decorated_object_may_await() -> None:
+    fake = model()
+    ask = budget(calls(1))(Asks())
+
+    await ask(fake)
+
+    assert fake.total.calls == 1
+    with pytest.raises(BudgetExceeded):
+        await budget(calls(0))(Asks())(fake)
+
+
+async def test_what_a_function_returns_unfinished_is_refused_with_the_remedy() -> None:
+    fake = model()
+    later = budget(calls(0))(lambda: fake.ainvoke("Hi"))
+    task = budget(calls(0))(lambda: asyncio.ensure_future(fake.ainvoke("Hi")))
+    pieces = budget(calls(0))(lambda: fake.stream("Hi"))
+
+    for ask in (later, task, pieces):
+        with pytest.raises(TypeError, match="async def"):
+            ask()
+    await asyncio.sleep(0)
+
+    assert fake.total.calls == 0
 
 
 def test_a_budget_can_charge_an_account_of_a_pool() -> None:
