@@ -21,9 +21,16 @@ MOVES = st.lists(
 
 
 def open_holds(pool: BudgetPool) -> set[tuple[object, ...]]:
+    """Open holds, and how long they live, to the tenth second."""
     return {
-        (each.id, each.account, each.amounts, each.started, round(each.seconds_left / 10))
-        for each in pool.admin.holds()
+        (
+            hold.id,
+            hold.account,
+            hold.amounts,
+            hold.started,
+            round(hold.seconds_left, -1),
+        )
+        for hold in pool.admin.holds()
     }
 
 
