@@ -81,8 +81,14 @@ def amounts_of(usage: Usage, price: Price | None) -> dict[str, int]:
 
 
 def held(request: Request, price: Price | None, output: int) -> dict[str, int]:
-    """What a call with that much output would cost."""
-    return amounts_of(Usage(input=request.input_tokens, output=output), price)
+    """What a call with that much output costs at the service tier asked for."""
+    usage = Usage(request.input_tokens, output=output, tier=request.terms.tier)
+    return amounts_of(usage, price)
+
+
+def worst(request: Request, price: Price | None) -> Price | None:
+    """The price by which `held` is the most that the call can cost."""
+    return price and price.worst(request.terms)
 
 
 def reported(usage: Usage, tariff: Tariff, labels: Mapping[str, str]) -> Charge:

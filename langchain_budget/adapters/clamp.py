@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from langchain_budget.adapters.charges import held
+from langchain_budget.adapters.charges import held, worst
 from langchain_budget.adapters.requests import Request
 from langchain_budget.core.accounts import parent_of
 from langchain_budget.core.amounts import OUTPUT_TOKENS, TOKENS, USD, Vector
@@ -83,12 +83,13 @@ def hold_capped(
         BudgetRefused: Not even a small answer fits.
     """
     quote = ledger.quote(path, request.model)
-    unpriced = quote.price is None
+    price = worst(request, quote.price)
+    unpriced = price is None
     order = Order(
         {}, started=True, labels=labels, unpriced=unpriced, wait_seconds=wait_seconds
     )
     try:
-        return (yield from _hold_capped(ledger, request, quote.price, order, path))
+        return (yield from _hold_capped(ledger, request, price, order, path))
     except PriceUnknown as refusal:
         raise refusal from quote.fault
 

@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple
 from langchain_core.messages import BaseMessage
 
 from langchain_budget.adapters.counting import RequestCounter
+from langchain_budget.adapters.terms import terms_of
 from langchain_budget.pricing.prices import ModelRef
-from langchain_budget.pricing.usage import Usage
+from langchain_budget.pricing.usage import Terms, Usage
 
 LEARNED_SHARE: Final = 0.95
 """The share of the known answers that the learned size covers."""
@@ -44,6 +45,8 @@ class Request(NamedTuple):
     """Of each answer, what is set aside for thinking: its cap has to be above."""
     for_an_hour: bool = False
     """Whether it asks Anthropic to cache something for an hour."""
+    terms: Terms = Terms()
+    """What it asks for that may make its tokens dearer."""
 
 
 class Estimator:
@@ -93,6 +96,7 @@ class Estimator:
             margin,
             _thinking(params),
             model.provider == "anthropic" and _for_an_hour(messages, params),
+            terms_of(model.provider, messages, params),
         )
 
     def learn(self, request: Request, usage: Usage) -> None:

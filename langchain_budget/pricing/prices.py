@@ -8,7 +8,7 @@ from decimal import ROUND_CEILING, Context, Decimal, InvalidOperation
 from typing import Final, NamedTuple, Protocol, final
 
 from langchain_budget.core.faults import BudgetError
-from langchain_budget.pricing.usage import Usage
+from langchain_budget.pricing.usage import Terms, Usage
 
 Dollars = str | int | Decimal
 
@@ -155,6 +155,24 @@ class Price:
         if self._steps or usage.tier:
             return self._switch(usage)
         return self._flat(usage)
+
+    def worst(self, terms: Terms) -> Price:
+        """
+        Ask for each token what the dearest costs that a request may use.
+
+        However its tokens are booked, as many plain ones cost no less by this price.
+
+        >>> price = Price.per_million(input=2, cache_read=1, output=8, reasoning=12)
+        >>> price.worst(Terms()).cost(Usage(input=100, output=10))
+        320000
+        """
+        into, out = (max(self._rates[n] for n in each) for each in terms.buckets())
+        return replace(
+            self,
+            _rates=(into,) * 5 + (out,) * 3,
+            _steps=tuple((start, each.worst(terms)) for start, each in self._steps),
+            _tiers=tuple((tier, each.worst(terms)) for tier, each in self._tiers),
+        )
 
     def _flat(self, usage: Usage) -> int:
         plain, read, write, hour, audio, out, thought, voice, _ = usage

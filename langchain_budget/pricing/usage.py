@@ -45,3 +45,32 @@ class Usage(NamedTuple):
     def total(self) -> int:
         """All tokens, in and out."""
         return self.total_input + self.total_output
+
+
+class Terms(NamedTuple):
+    """What a request asks for that decides which buckets its tokens may go into."""
+
+    tier: str = ""
+    """The service tier that is asked for; empty for the standard one."""
+    writes: bool = False
+    """Whether input may be written to a cache."""
+    for_an_hour: bool = False
+    """Whether it may be kept there for an hour."""
+    audio: bool = False
+    """Whether there is audio in the input."""
+    voice: bool = False
+    """Whether the answer may be audio."""
+
+    def buckets(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """
+        Where input and output may go: positions in a Usage.
+
+        Any input may be read from a cache, and any output may be reasoning.
+        """
+        into = (*_INPUT, *((2,) * self.writes), *((3,) * self.for_an_hour))
+        out = (*_OUTPUT, *((7,) * self.voice))
+        return (*into, *((4,) * self.audio)), out
+
+
+_INPUT = Usage._fields.index("input"), Usage._fields.index("cache_read")
+_OUTPUT = Usage._fields.index("output"), Usage._fields.index("reasoning")
