@@ -17,6 +17,7 @@ Every error of this library.
     ├── IdConflict               an id came again with other content
     ├── StoreError               the store failed; always raised from the cause
     │   ├── StoreLeftAlone       it failed a moment ago, and was not asked again yet
+    │   │   └── StoreReentered   asked by a finaliser amid a question of its thread
     │   ├── UnusableStore        it cannot keep books: what is wrong, and what to do
     │   └── StoreLost            it came back without its books
     ├── UnknownStore             (a ValueError) no store goes by that name
@@ -63,6 +64,7 @@ from langchain_budget.core.faults import (
     StoreError,
     StoreLeftAlone,
     StoreLost,
+    StoreReentered,
     UnitMismatch,
     UnknownStore,
     UnusableStore,
@@ -106,6 +108,7 @@ __all__ = [
     "StoreError",
     "StoreLeftAlone",
     "StoreLost",
+    "StoreReentered",
     "StoreUnavailable",
     "UnitMismatch",
     "UnknownAccount",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
@@ -30,6 +31,7 @@ from langchain_budget.errors import (
     BudgetRefused,
     HoldNotOpen,
     StoreError,
+    StoreReentered,
 )
 from langchain_budget.reporting import report_of
 from langchain_budget.reports.report import Report
@@ -139,12 +141,21 @@ class Ledger(Admission):
             return (yield from self.settle(hold, charge))
         except HoldNotOpen as error:
             _log.warning("a charge of hold %s came too late: %s", hold.id, error)
+        except StoreReentered:
+            self.late.append(closing)  # a finaliser, which is no place to tell anybody
         except Exception as error:  # noqa: BLE001  # the call is paid: keep its charge
             self._defer(closing, error)
         except BaseException:
             self.late.append(closing)
             raise
         return None
+
+    def finish(self, ending: Callable[[], Talk[None]]) -> Talk[None]:
+        """Have a talk that ends something; in a finaliser perhaps with the next one."""
+        try:
+            yield from ending()
+        except StoreReentered:
+            self.late.append(ending)
 
     def _drain_again(self, route: Route) -> Talk[None]:
         """
@@ -195,12 +206,27 @@ class Ledger(Admission):
         """Close what was left behind, each once, until the store fails again."""
         for _ in range(len(self.late)):
             try:
-                closing = self.late.popleft()
+                left = self.late.popleft()
             except IndexError:
                 return
-            yield from self.close(closing)
-            if self.late and self.late[-1] is closing:
+            if isinstance(left, Closing):
+                yield from self.close(left)
+            else:
+                yield from self._finish_late(left)
+            if self.late and self.late[-1] is left:
                 return
+
+    def _finish_late(self, ending: Callable[[], Talk[None]]) -> Talk[None]:
+        """Nobody waits for it any more who could be told that it fails."""
+        try:
+            yield from self.finish(ending)
+        except Exception as error:  # noqa: BLE001  # as above
+            _log.warning("what a finaliser left behind was not ended: %s", error)
+            if isinstance(error, StoreError):
+                self.late.append(ending)
+        except BaseException:
+            self.late.append(ending)
+            raise
 
 
 def _settled(hold: Hold, charge: Charge, seq: int) -> Settled:

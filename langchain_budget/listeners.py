@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Final
 
 from langchain_budget.core.edges import netted
 from langchain_budget.core.events import Event
@@ -18,6 +21,33 @@ EntryWatcher = Callable[[tuple[Change, ...], int], None]
 """Told of all balances that an entry of the journal has changed, and its number."""
 
 _log = logging.getLogger("langchain_budget")
+
+
+class _Outbox(threading.local):
+    """What this thread has to tell, and whether it is telling."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Callable[[], None]] = deque()
+        self.at_work = False
+
+    def deliver(self) -> None:
+        """
+        Tell it all, unless this thread is telling something already.
+
+        So nobody is told of one thing amid another: not by a call that a listener
+        makes, and not by a finaliser, which may run where the listener has a lock.
+        """
+        if self.at_work:
+            return
+        self.at_work = True
+        try:
+            while self.waiting:
+                self.waiting.popleft()()
+        finally:
+            self.at_work = False
+
+
+_outbox: Final = _Outbox()
 
 
 class Listeners:
@@ -64,17 +94,25 @@ class Listeners:
         if not self._watchers:
             return
         seen = tuple(netted(changes))
-        for watcher in self._watchers:
-            try:
-                watcher(seen, seq)
-            except Exception:
-                _log.exception("a watcher of balances failed on entry %s", seq)
+        _outbox.waiting.extend(
+            partial(self._show, watcher, seen, seq) for watcher in self._watchers
+        )
+        _outbox.deliver()
 
     def tell(self, events: Iterable[Event]) -> None:
         """Deliver *events* to everyone."""
-        for event in events:
-            for listener in self._all:
-                self._deliver(listener, event)
+        _outbox.waiting.extend(
+            partial(self._deliver, listener, event)
+            for event in events
+            for listener in self._all
+        )
+        _outbox.deliver()
+
+    def _show(self, watcher: EntryWatcher, seen: tuple[Change, ...], seq: int) -> None:
+        try:
+            watcher(seen, seq)
+        except Exception:
+            _log.exception("a watcher of balances failed on entry %s", seq)
 
     def _deliver(self, listener: Listener, event: Event) -> None:
         try:

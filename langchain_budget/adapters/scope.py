@@ -7,6 +7,7 @@ import inspect
 import itertools
 from collections.abc import Callable, Coroutine
 from contextvars import Token, copy_context
+from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from langchain_budget.account import Account
@@ -18,6 +19,7 @@ from langchain_budget.core.amounts import Amount
 from langchain_budget.errors import BudgetError
 from langchain_budget.pool import BudgetPool
 from langchain_budget.pricing.prices import PriceBook
+from langchain_budget.tree import close_account
 
 _Params = ParamSpec("_Params")
 _Returned = TypeVar("_Returned")
@@ -75,7 +77,8 @@ class Scope(Readings):
         if self._token is not None:
             self.lost = not leave(self._token)
         if self._own:
-            self.account.close()
+            ledger = self.account.ledger
+            ledger.run(ledger.finish(partial(close_account, ledger, self.account.path)))
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -140,7 +141,8 @@ def task_of(metadata: Metadata) -> str:
 
 def _close(reserved: Reserved) -> None:
     try:
-        reserved.ledger.run(_closing(reserved))
+        ledger = reserved.ledger
+        ledger.run(ledger.finish(partial(_closing, reserved)))
     except BudgetError:
         # The time to live closes it: nothing is lost but time.
         return

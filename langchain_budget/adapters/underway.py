@@ -65,7 +65,7 @@ class UnderWay:
     def join(self, key: int, ledger: Ledger, handler: object) -> Call | None:
         """This very call on these books, if another handler has begun it."""
         with self._lock:
-            for call in self._calls.get(key, ()):
+            for call in list(self._calls.get(key, ())):
                 if ledger.is_same(call.ledger) and id(handler) not in call.heard_by:
                     call.heard_by.add(id(handler))
                     return call

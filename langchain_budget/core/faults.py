@@ -115,6 +115,18 @@ class StoreLeftAlone(StoreError):
     """The store has failed a moment ago, and was not asked again yet."""
 
 
+class StoreReentered(StoreLeftAlone):
+    """A finaliser asked in the middle of a question of its own thread."""
+
+    def __str__(self) -> str:
+        return (
+            "this thread is in the middle of a question to the store, and a finaliser "
+            "that the garbage collector runs there cannot ask as well: nothing was "
+            "asked. Calls and blocks that end there are closed with the next question; "
+            "reserve and read outside of finalisers"
+        )
+
+
 class UnusableStore(StoreError):
     """The store answers, but cannot keep these books; the message says what to do."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 
-from langchain_budget.errors import StoreError
-from langchain_budget.forks import new_lock
+from langchain_budget.errors import StoreError, StoreReentered
+from langchain_budget.forks import have_any, new_latch
 
 Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
@@ -15,13 +16,26 @@ class Turn:
     """A lock for threads and tasks alike, of any loop."""
 
     def __init__(self) -> None:
-        self._lock = new_lock()
+        self._lock = new_latch()
         self._waiters: deque[Waiter] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         """The loop of the task whose turn it is."""
+        self._here: set[int] = set()
+        """The threads without a loop that have entered, or are about to."""
 
     def enter(self) -> None:
-        """Wait until it is this thread's turn."""
+        """Wait until it is this thread's turn; a finaliser does not wait for itself."""
+        me = threading.get_ident()
+        if me in self._here:
+            raise StoreReentered
+        try:
+            self._here.add(me)
+            self._acquire()
+        except BaseException:
+            self._here.discard(me)
+            raise
+
+    def _acquire(self) -> None:
         if self._lock.acquire(blocking=False):
             return
         if self._loop is not None and self._loop is _loop_here():
@@ -30,6 +44,8 @@ class Turn:
                 "here would stop that task: await the awaitable twin instead"
             )
             raise StoreError(msg)
+        if have_any():  # which whoever has its turn may wait for
+            raise StoreReentered
         self._lock.acquire()
 
     async def aenter(self) -> None:
@@ -45,14 +61,21 @@ class Turn:
 
     def entered(self) -> bool:
         """Whether it is this thread's turn, or this task's, without waiting."""
-        if not self._lock.acquire(blocking=False):
+        loop, me = _loop_here(), threading.get_ident()
+        if me in self._here:
             return False
-        self._loop = _loop_here()
+        if loop is None:
+            self._here.add(me)
+        if not self._lock.acquire(blocking=False):
+            self._here.discard(me)
+            return False
+        self._loop = loop
         return True
 
     def leave(self) -> None:
         """It is the next one's turn; tasks that wait all look again."""
         self._loop = None
+        self._here.discard(threading.get_ident())
         self._lock.release()
         while self._waiters:
             loop, woken = self._waiters.popleft()

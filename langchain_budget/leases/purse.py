@@ -20,6 +20,7 @@ from langchain_budget.core.postings import (
     new,
 )
 from langchain_budget.core.rules import MAY_FREE
+from langchain_budget.forks import alone
 from langchain_budget.reports.tally import Tally
 from langchain_budget.stores._journal import Line, entry_of
 from langchain_budget.stores._tables import Tables
@@ -106,12 +107,12 @@ class Purse(MemoryStore):
 
     def left(self) -> dict[str, int]:
         """What is free, by unit."""
-        with self._lock:
+        with alone(self._lock):
             return {unit: self._pocket(unit).free for unit in self.keys}
 
     def leave(self, most: Vector) -> dict[str, Pocket]:
         """Leave at most so much free of each unit; tell what there is then."""
-        with self._lock:
+        with alone(self._lock):
             pockets = {unit: self._pocket(unit) for unit in self.keys}
             over = {unit: most[unit] - seen.free for unit, seen in pockets.items()}
             self._grant({unit: value for unit, value in over.items() if value < 0})
@@ -121,7 +122,7 @@ class Purse(MemoryStore):
         self, granted: Vector, posting: Posting | None = None
     ) -> Receipt | Refusal | None:
         """Have so much of each unit in all; then post what had waited for it."""
-        with self._lock:
+        with alone(self._lock):
             now = {unit: self._pocket(unit).granted for unit in granted}
             self._grant({unit: granted[unit] - now[unit] for unit in granted})
             return self._tables.post(posting, self._clock()) if posting else None
@@ -129,7 +130,7 @@ class Purse(MemoryStore):
     def journal(self, after: int = 0, limit: int | None = None) -> tuple[Entry, ...]:
         """The entries numbered above *after*, as far as they are kept."""
         tables = self._tables
-        with self._lock:
+        with alone(self._lock):
             first = tables.written - len(tables.lines)
             lines = tables.lines[max(after - first, 0) :]
         numbered = enumerate(lines[:limit], max(after, first) + 1)

@@ -11,7 +11,7 @@ from langchain_budget.core.charges import OUTAGE
 from langchain_budget.core.leases import note_of, spent
 from langchain_budget.core.postings import Part, Posting
 from langchain_budget.errors import StoreError, UnknownAccount
-from langchain_budget.forks import new_lock
+from langchain_budget.forks import new_latch
 from langchain_budget.leases.lease import LeaseLedger, PurseLedger
 from langchain_budget.leases.purse import Purse, Terms
 from langchain_budget.leases.store import LeaseStore
@@ -105,7 +105,7 @@ class Allowance(Spare):
         self._purse = _Trusting(root, policy.sizes, policy.clock)
         self._ledger = PurseLedger(shared, self._purse)
         self._unsent: list[Posting] = []
-        self._reporting = new_lock()
+        self._reporting = new_latch()
 
     def place(self, path: str) -> Place | None:
         """Where to charge instead of the account at *path*."""

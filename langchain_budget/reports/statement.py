@@ -11,7 +11,7 @@ from langchain_budget.core.amounts import CALLS, USD, Vector
 from langchain_budget.core.charges import FAILED, charges
 from langchain_budget.core.faults import InvalidName
 from langchain_budget.core.postings import Basis, Entry, Part
-from langchain_budget.forks import new_lock
+from langchain_budget.forks import alone, new_lock
 
 UNATTRIBUTED: Final = "unattributed"
 """What stands in for an agent or node that nobody named."""
@@ -93,7 +93,7 @@ class Statement:
 
     def fold(self, entries: Iterable[Entry]) -> None:
         """Add the charges among *entries*; those seen before are passed over."""
-        with self._lock:
+        with alone(self._lock):
             for entry in entries:
                 if entry.seq <= self.seq:
                     continue
@@ -106,7 +106,7 @@ class Statement:
 
     def within(self, path: str) -> dict[LineKey, Line]:
         """The lines of an account and of all below it, as they are now; all, for ""."""
-        with self._lock:
+        with alone(self._lock):
             return {
                 key: total([line])
                 for key, line in self._lines.items()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
 from langchain_budget.core.accounts import Row
 from langchain_budget.core.postings import (
@@ -16,6 +17,7 @@ from langchain_budget.core.postings import (
     Receipt,
     Refusal,
 )
+from langchain_budget.errors import StoreReentered
 from langchain_budget.stores.base import Store
 
 Answer = TypeVar("Answer")
@@ -57,15 +59,39 @@ class Dialect(ABC):
     def now(self) -> Question[float]: ...
 
 
+class _ThisThread(threading.local):
+    asks = False
+    """Whether it waits for some server: the clients' locks are not ours to look at."""
+
+
+_this_thread: Final = _ThisThread()
+
+
 class RemoteStore(Store):
     """A store that is asked over a connection, waiting or awaiting."""
 
     blocking: ClassVar[bool] = True
     dialect: Dialect
 
-    @abstractmethod
     def ask(self, question: Question[Answer]) -> Answer:
-        """Send *question*, wait for the reply, and read it."""
+        """
+        Send *question*, wait for the reply, and read it.
+
+        Raises:
+            StoreReentered: A finaliser asks while this thread has a connection in
+                hand, and perhaps a lock of the client.
+        """
+        if _this_thread.asks:
+            raise StoreReentered
+        _this_thread.asks = True
+        try:
+            return self._ask(question)
+        finally:
+            _this_thread.asks = False
+
+    @abstractmethod
+    def _ask(self, question: Question[Answer]) -> Answer:
+        """Likewise."""
 
     @abstractmethod
     async def aask(self, question: Question[Answer]) -> Answer:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from langchain_budget.errors import StoreError, StoreLost, UnusableStore
-from langchain_budget.forks import new_lock
+from langchain_budget.forks import alone, new_lock
 from langchain_budget.stores._sqlite_page import Book
 
 SCHEMA: Final = 1
@@ -93,13 +93,13 @@ class File:
 
     def close(self) -> None:
         """Let go of the file."""
-        with self._lock:
+        with alone(self._lock):
             self._hang_up()
 
     @contextmanager
     def _turn(self) -> Iterator[sqlite3.Connection]:
         """Have the process's connection alone."""
-        with self._lock:
+        with alone(self._lock):
             if self._db is None:
                 self._db = self._connect()
             yield self._db

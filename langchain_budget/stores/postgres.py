@@ -61,8 +61,7 @@ class PostgresStore(RemoteStore):
         """Which books these are: equal where two stores keep the same ones."""
         return self._book.epoch
 
-    def ask(self, question: Question[Answer]) -> Answer:
-        """Send *question*, wait for the reply, and read it."""
+    def _ask(self, question: Question[Answer]) -> Answer:
         trial = Trial(self._address)
         while True:
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn
 
 from redis.exceptions import NoScriptError
 
@@ -13,13 +13,12 @@ from langchain_budget.stores._redis_connections import FAILURES, address_of
 from langchain_budget.stores._redis_dialect import RedisDialect
 from langchain_budget.stores._redis_opening import open_book
 from langchain_budget.stores._redis_scripts import SCRIPTS, Script, keys_of
-from langchain_budget.stores._remote import Question, RemoteStore
+from langchain_budget.stores._remote import Answer, Question, RemoteStore
 
 BOOK: Final = "budget"
 """The book of whoever names none."""
 
 Clock = Callable[[], float]
-_Answer = TypeVar("_Answer")
 
 
 class RedisStore(RemoteStore):
@@ -59,8 +58,7 @@ class RedisStore(RemoteStore):
         """Which books these are: equal where two stores keep the same ones."""
         return self._epoch
 
-    def ask(self, question: Question[_Answer]) -> _Answer:
-        """Send *question*, wait for the reply, and read it."""
+    def _ask(self, question: Question[Answer]) -> Answer:
         script, args = self._call(question)
         try:
             client = self._connections.client()
@@ -72,7 +70,7 @@ class RedisStore(RemoteStore):
             self._fail(error)
         return self._read(question, reply)
 
-    async def aask(self, question: Question[_Answer]) -> _Answer:
+    async def aask(self, question: Question[Answer]) -> Answer:
         """Awaitable twin of `ask`, without a thread."""
         script, args = self._call(question)
         try:
@@ -99,7 +97,7 @@ class RedisStore(RemoteStore):
         head = f"{self._epoch} {self._seen} {now}"
         return SCRIPTS[question.command], (*self._keys, head, *args)
 
-    def _read(self, question: Question[_Answer], reply: Any) -> _Answer:
+    def _read(self, question: Question[Answer], reply: Any) -> Answer:
         if reply == b"lost":
             raise StoreLost(self._book, self._where)
         answer = question.read(reply)

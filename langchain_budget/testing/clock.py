@@ -1,6 +1,6 @@
 """A clock that stands still until it is told to move."""
 
-from threading import Lock
+from threading import RLock
 
 
 class StillClock:
@@ -10,7 +10,7 @@ class StillClock:
     """
 
     def __init__(self, seconds: float = 0.0) -> None:
-        self._lock = Lock()
+        self._lock = RLock()
         self._seconds = seconds
 
     def __call__(self) -> float:

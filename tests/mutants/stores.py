@@ -98,7 +98,7 @@ STORES: Final = (
     Mutant(
         "memory without its lock",
         "stores/memory.py",
-        "        with self._lock:\n"
+        "        with alone(self._lock):\n"
         "            return self._tables.post(posting, self._clock())",
         "        return self._tables.post(posting, self._clock())",
         CONFORMANCE + "test_two_postings_about_one_limit_follow_each_other",
