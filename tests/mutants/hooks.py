@@ -62,8 +62,8 @@ HOOKS: Final = (
     Mutant(
         "each hook holds for itself",
         "adapters/underway.py",
-        "if call.ledger is ledger and id(handler) not in call.heard_by:",
-        "if call.ledger is ledger and handler is None:",
+        "if ledger.is_same(call.ledger) and id(handler) not in call.heard_by:",
+        "if ledger.is_same(call.ledger) and handler is None:",
         "tests/adapters/test_books.py::"
         "test_one_call_under_scope_and_handlers_is_one_hold_and_one_charge",
     ),

@@ -109,7 +109,7 @@ SHARING: Final[tuple[Mutant, ...]] = (
     Mutant(
         "handlers hold for what the wrapped model holds for",
         "adapters/heralds.py",
-        "    return isinstance(mark, Mark) and mark.ledger is ledger\n",
+        "    return isinstance(mark, Mark) and ledger.is_same(mark.ledger)\n",
         "    return False\n",
         "tests/adapters/test_matrix.py::test_success_is_charged_as_the_model_counted",
         "everything and ainvoke",
