@@ -15,7 +15,7 @@ from langchain_budget.account import Account, account_of, below
 from langchain_budget.adapters.attribution import Caller, caller_of, divided_by
 from langchain_budget.adapters.calls import CALLS, Booking
 from langchain_budget.adapters.context import innermost, scope_now
-from langchain_budget.adapters.exits import close_unheard, plain_invoke
+from langchain_budget.adapters.exits import all_heard, close_unheard
 from langchain_budget.adapters.finder import Finder
 from langchain_budget.adapters.heralds import is_held_by_model
 from langchain_budget.adapters.labels import labels_of_run
@@ -179,10 +179,11 @@ class MeterHandler(BaseCallbackHandler):
             places = STEPS.places(ledger, account, parent)
             worst = self._reserve_worst()
             booking = Booking(
-                ledger, places, request, labels, worst, self, start, batch, self._mend
+                *(ledger, places, request, labels, worst, self, start, batch),
+                *(all_heard(), self._mend),
             )
             try:
-                CALLS.begin(run_id, parent, booking, plain=alone and plain_invoke())
+                CALLS.begin(run_id, parent, booking)
             except (BudgetRefused, GraphInterrupt):
                 close_unheard()
                 raise

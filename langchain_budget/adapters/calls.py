@@ -14,7 +14,7 @@ from langchain_core.outputs import LLMResult
 from langchain_budget.adapters import charges
 from langchain_budget.adapters.clamp import fitted
 from langchain_budget.adapters.context import claimed
-from langchain_budget.adapters.exits import vetoed_run
+from langchain_budget.adapters.exits import AllHeard, vetoed_run
 from langchain_budget.adapters.growing import give_back, grow
 from langchain_budget.adapters.pieces import Piece
 from langchain_budget.adapters.requests import Estimator, Request
@@ -49,6 +49,8 @@ class Booking(NamedTuple):
     """What the bookings of one call by one handler share."""
     batch: object = None
     """What the prompts of one `generate` share, if there are several."""
+    heard: AllHeard | None = None
+    """Tells whether another handler refuses it, where that can be told."""
     mend: Callable[[BudgetExceeded], None] | None = None
     """Makes room where something is lacking, or raises."""
 
@@ -89,9 +91,7 @@ class Calls:
         """Whether some hook holds for the call, on any books."""
         return bool(self._open.of(run_id.int))
 
-    def begin(
-        self, run_id: UUID, parent: UUID | None, booking: Booking, *, plain: bool
-    ) -> None:
+    def begin(self, run_id: UUID, parent: UUID | None, booking: Booking) -> None:
         """
         Hold what the call may cost.
 
@@ -100,7 +100,7 @@ class Calls:
         """
         key = run_id.int
         call = Call(booking.ledger, booking.owner, booking.request, booking.labels)
-        call.silent_end_is_veto = plain
+        call.heard = booking.heard
         call.start, call.batch = booking.start, booking.batch
         self._open.add(key, call)
         try:
@@ -201,7 +201,8 @@ class Calls:
         """
         for call in self._open.drop(key, lifeline):
             if call.hold and not call.closed:
-                charge = None if call.silent_end_is_veto else unheard(call)
+                vetoed = call.heard is not None and not call.heard.told
+                charge = None if vetoed else unheard(call)
                 call.ledger.late.append(Closing(call.hold, charge))
                 call.ledger.late.extend(Closing(more, None) for more in call.more)
 

@@ -8,7 +8,7 @@ from langchain_core.outputs import LLMResult
 
 from langchain_budget.adapters import charges
 from langchain_budget.adapters.charges import Tariff, tariff_of
-from langchain_budget.adapters.exits import may_have_cost
+from langchain_budget.adapters.exits import costs_nothing
 from langchain_budget.adapters.requests import Estimator
 from langchain_budget.adapters.underway import Call
 from langchain_budget.adapters.usage import (
@@ -42,7 +42,7 @@ def charge_of(call: Call, result: LLMResult, estimator: Estimator) -> Charge:
 
 def broken(call: Call, error: BaseException) -> Charge | None:
     """What a call is charged that has ended in *error*; `None` is nothing."""
-    if call.seen or call.usage or may_have_cost(error):
+    if call.seen or call.usage or not costs_nothing(error):
         return failed(unended(call), error)
     nothing = Charge(NOTHING, Basis.REPORTED, call.labels)
     return failed(nothing, error) if is_failure(error) else None

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from langchain_core.messages import AIMessageChunk
 
+from langchain_budget.adapters.exits import AllHeard
 from langchain_budget.adapters.requests import Request
 from langchain_budget.core.postings import Hold
 from langchain_budget.forks import new_lock
@@ -31,7 +32,8 @@ class Call:
     """Shared with what the same handler holds for this call on other books."""
     batch: object = None
     """Shared with the other prompts of one `generate`, if there are several."""
-    silent_end_is_veto: bool = False
+    heard: AllHeard | None = None
+    """Tells, if its end is not heard of, whether another handler has refused it."""
     seen: int = 0
     """Output tokens that were streamed so far."""
     in_tokens: bool = False

@@ -12,6 +12,7 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.exceptions import ModelAPIError
 from langchain_core.runnables import Runnable
 from langgraph.graph import END, START, StateGraph
 
@@ -32,7 +33,7 @@ WORDS = "one two three four five six seven eight"
 ASKED = {"messages": [("user", "Hi")]}
 
 
-class Boom(Exception):
+class Boom(ModelAPIError):
     """Raised by a model or a handler of somebody else."""
 
 
@@ -194,7 +195,7 @@ async def test_a_veto_of_somebody_else_is_charged_nothing(
         await run(wired, way, (Veto(),))
 
     assert model.calls == ()
-    if wired.runnable is not model or way is invoke:
+    if wired.runnable is not model or way in SYNC:
         assert pool.balance("tokens").spent == tokens(0)
     await settled(pool)
 

@@ -20,6 +20,7 @@ from langchain.agents.middleware import (
 )
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.caches import InMemoryCache
+from langchain_core.exceptions import ModelAPIError
 from langchain_core.globals import set_llm_cache
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import tool
@@ -400,7 +401,7 @@ def test_two_of_one_pool_are_rejected_when_the_agent_is_made() -> None:
 def test_each_attempt_of_a_retry_is_held_and_charged(way: str) -> None:
     pool = BudgetPool("acme", calls(5), prices=PRICES)
     heard = Heard(pool)
-    model = FakeChatModel(replies=[ValueError(), TimeoutError(), "Hello."])
+    model = FakeChatModel(replies=[ModelAPIError(), TimeoutError(), "Hello."])
     retry = ModelRetryMiddleware(max_retries=2, initial_delay=0, jitter=False)
     agent = create_agent(model, middleware=[retry, BudgetMiddleware(pool)])
     run(way, agent, HELLO)
@@ -429,7 +430,7 @@ def test_a_refusal_passes_fallbacks_and_retries(*, outermost: bool) -> None:
 
 def test_a_fallback_of_another_model_is_charged_as_that_model() -> None:
     pool = BudgetPool("acme", calls(5))
-    model = FakeChatModel(replies=[ValueError()])
+    model = FakeChatModel(replies=[ModelAPIError()])
     cheap = FakeChatModel(model_name="cheap")
     fallback = ModelFallbackMiddleware(cheap)
     agent = create_agent(model, middleware=[fallback, BudgetMiddleware(pool)])
@@ -462,11 +463,11 @@ async def test_a_cancelled_call_is_closed_at_once_as_estimated() -> None:
 
 
 def test_a_model_that_fails_is_charged_nothing() -> None:
-    failure = ZeroDivisionError()
+    failure = ModelAPIError()
     pool, model = BudgetPool("acme", calls(5)), FakeChatModel(replies=[failure])
     agent = create_agent(model, middleware=[BudgetMiddleware(pool)])
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ModelAPIError):
         agent.invoke(HELLO)
     balance = pool.balance("calls")
     assert (balance.spent, balance.held) == (calls(0), calls(0))

@@ -7,6 +7,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+from langchain_core.exceptions import ModelAPIError
 from langgraph.graph import START, StateGraph
 
 from langchain_budget import (
@@ -150,10 +151,10 @@ def test_a_day_and_a_month_have_limits_for_everybody() -> None:
 async def test_calls_that_fail_are_no_requests() -> None:
     pool = BudgetPool("desk", usd(1), prices=PRICES)
     config: Any = {"callbacks": [BudgetCallbackHandler(pool)]}
-    failing = FakeChatModel(replies=[ConnectionError("gone")], max_tokens=500)
+    failing = FakeChatModel(replies=[ModelAPIError("gone")], max_tokens=500)
 
     for _ in range(2):
-        with pytest.raises(ConnectionError):
+        with pytest.raises(ModelAPIError):
             await failing.ainvoke("Hi", config)
     await model().ainvoke("Hi", config)
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain_core.embeddings import Embeddings
+from langchain_core.exceptions import ModelRateLimitError
 from langgraph.graph import START, StateGraph
 
 from langchain_budget import (
@@ -30,7 +31,7 @@ from langchain_budget.testing import FakeChatModel, Gate
 from tests.invariants import assert_quiet, assert_report_adds_up
 
 
-class Overloaded(Exception):
+class Overloaded(ModelRateLimitError):
     """What a provider answers."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.embeddings import Embeddings
+from langchain_core.exceptions import ModelAPIError
 from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_openai import OpenAIEmbeddings
 from langgraph.graph import START, StateGraph
@@ -34,10 +35,6 @@ PRICES = PriceTable(
         "rank": Price.per_million(input=0, output=0, per_call="0.002"),
     }
 )
-
-
-class Boom(Exception):
-    """Raised by a model."""
 
 
 class Plain(Embeddings):
@@ -131,7 +128,9 @@ def test_what_does_not_fit_is_refused_and_not_made(way: Callable[[Any], Any]) ->
     assert_quiet(pool.ledger.store)
 
 
-@pytest.mark.parametrize("error", [Boom(), TimeoutError()], ids=["failed", "lost"])
+@pytest.mark.parametrize(
+    "error", [ModelAPIError(), TimeoutError()], ids=["failed", "lost"]
+)
 @each_way
 def test_what_failed_is_free_and_what_was_lost_is_not(
     pool: BudgetPool, way: Callable[[Any], Any], error: Exception

@@ -14,6 +14,7 @@ from langchain.agents.middleware import (
     ModelFallbackMiddleware,
     ModelRetryMiddleware,
 )
+from langchain_core.exceptions import ModelAPIError
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 
@@ -42,7 +43,7 @@ def pool() -> BudgetPool:
 
 
 def failing_once() -> FakeChatModel:
-    return FakeChatModel(replies=[ConnectionError("gone"), "Done."])
+    return FakeChatModel(replies=[ModelAPIError("gone"), "Done."])
 
 
 @tool
