@@ -21,6 +21,7 @@ from langchain_budget.adapters.requests import Estimator, Request
 from langchain_budget.adapters.runs import Runs
 from langchain_budget.adapters.settling import broken, charge_of, unended, unheard
 from langchain_budget.adapters.underway import Call, UnderWay
+from langchain_budget.adapters.usage import with_more
 from langchain_budget.core.postings import Hold
 from langchain_budget.core.rules import HOLD_TTL_SECONDS, Charge, Order
 from langchain_budget.errors import AccountClosed, BudgetExceeded, PriceUnknown
@@ -122,7 +123,7 @@ class Calls:
                 continue
             call.in_tokens = not piece.is_event
             call.seen += piece.tokens
-            call.usage = piece.usage or call.usage
+            call.usage = with_more(call.usage, piece.usage)
             self.keep(call)
             grow(call, piece)
 

@@ -19,7 +19,7 @@ from langchain_budget.adapters.labels import labels_of_run
 from langchain_budget.adapters.payers import Payer
 from langchain_budget.adapters.pieces import tokens_in
 from langchain_budget.adapters.requests import Request
-from langchain_budget.adapters.settling import broken, charge_of, failed
+from langchain_budget.adapters.settling import broken, charge_of
 from langchain_budget.adapters.steps import STEPS
 from langchain_budget.adapters.underway import Call
 from langchain_budget.core.rules import Charge
@@ -113,8 +113,7 @@ class PaidCall:
 
     def broken(self, error: BaseException) -> Charge | None:
         """What is charged for a call that ended in *error*; `None` is nothing."""
-        if self._usage is not None:
-            return failed(self.streamed(), error)
+        self._call.usage = self._usage
         return broken(self._call, error)
 
     def closing(self, charge: Charge | None) -> Talk[object]:

@@ -9,8 +9,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.ai import add_ai_message_chunks
 
 from langchain_budget.adapters.said import said
-from langchain_budget.adapters.usage import usage_of
-from langchain_budget.pricing.usage import Usage
+from langchain_budget.adapters.usage import Raw
 
 SMALL_CHUNK: Final = 12
 """Streamed pieces up to this many bytes are one token, as providers send them."""
@@ -21,8 +20,8 @@ class Piece(NamedTuple):
 
     said: AIMessageChunk | str
     tokens: int
-    usage: Usage | None = None
-    """What the stream reported with it."""
+    usage: Raw | None = None
+    """What the stream reported with it, in the framework's words."""
     is_event: bool = False
     """Told by an event; where tokens are told as well, it says the same again."""
 
@@ -30,7 +29,7 @@ class Piece(NamedTuple):
 def piece_of(token: object, message: Any) -> Piece:
     """A piece as handlers are told of it; the message is `None` for plain text."""
     text = message if isinstance(message, AIMessageChunk) else said(token)
-    usage = usage_of(message) if message is not None else None
+    usage = getattr(message, "usage_metadata", None) if message is not None else None
     return Piece(text, tokens_in(token, message), usage)
 
 

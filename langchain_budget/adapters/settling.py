@@ -15,19 +15,21 @@ from langchain_budget.adapters.usage import (
     is_cache_hit,
     model_of_result,
     usage_of_result,
+    usage_told,
 )
 from langchain_budget.core.charges import FAILED
 from langchain_budget.core.postings import NOTHING, Basis
 from langchain_budget.core.rules import Charge
 from langchain_budget.errors import BudgetRefused
 from langchain_budget.ledger import Closing
+from langchain_budget.pricing.usage import Usage
 
 
 def charge_of(call: Call, result: LLMResult, estimator: Estimator) -> Charge:
     """What a call is charged that has ended well."""
     request = call.request
     tariff = tariff_of_paid(call, model_of_result(result))
-    usage = usage_of_result(result, for_an_hour=request.for_an_hour) or call.usage
+    usage = usage_of_result(result, for_an_hour=request.for_an_hour) or _told(call)
     generation = _first(result)
     if is_cache_hit(getattr(generation, "message", None)):
         return charges.from_cache(usage, tariff, call.labels)
@@ -88,9 +90,25 @@ def tariff_of_paid(call: Call, answered: str = "") -> Tariff:
 
 
 def _unended(call: Call, tariff: Tariff) -> Charge:
-    if call.usage is not None:
-        return charges.reported(call.usage, tariff, call.labels)
-    return charges.estimated(call.request, call.seen, tariff, call.labels)
+    """
+    What it was heard of: as much as was reported, and what was seen beyond that.
+
+    That may be less than was used, so it is never more than an estimate.
+    """
+    usage, request = _told(call), call.request
+    if usage is None:
+        return charges.estimated(request, call.seen, tariff, call.labels)
+    if not usage.total_input:
+        usage = usage._replace(input=request.input_tokens)
+    unreported = max(0, call.seen - usage.total_output)
+    tier = usage.tier or request.terms.tier
+    usage = usage._replace(output=usage.output + unreported, tier=tier)
+    charge = charges.reported(usage, tariff, call.labels)
+    return charge._replace(basis=Basis.ESTIMATED, whole=False)
+
+
+def _told(call: Call) -> Usage | None:
+    return usage_told(call.usage, for_an_hour=call.request.for_an_hour)
 
 
 def _leave_behind(call: Call) -> None:

@@ -11,10 +11,10 @@ from langchain_core.messages import AIMessageChunk
 
 from langchain_budget.adapters.exits import AllHeard
 from langchain_budget.adapters.requests import Request
+from langchain_budget.adapters.usage import Raw
 from langchain_budget.core.postings import Hold
 from langchain_budget.forks import new_lock
 from langchain_budget.ledger import Ledger
-from langchain_budget.pricing.usage import Usage
 
 
 @dataclass(slots=True, eq=False)
@@ -40,8 +40,8 @@ class Call:
     """Whether these are told one by one, so that events say nothing new."""
     pieces: list[AIMessageChunk | str] = field(default_factory=list)
     """What was streamed so far, where it may be cut off; nobody else is shown it."""
-    usage: Usage | None = None
-    """What the stream itself reported so far."""
+    usage: Raw | None = None
+    """What the stream itself reported so far, in the framework's words."""
     more: list[Hold] = field(default_factory=list)
     """What was held in addition, since more was streamed than was expected."""
     keep_at: float = 0.0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, UsageMetadata
+from langchain_core.messages.ai import add_usage
 from langchain_core.outputs import Generation, LLMResult
 
 from langchain_budget.pricing.usage import Usage
@@ -38,8 +39,26 @@ def usage_of(
     Anthropic's streams do not tell how long something is cached for: *for_an_hour*,
     which costs more, if the request asked for that anywhere.
     """
-    metadata = _metadata(answer)
+    return usage_told(_metadata(answer), for_an_hour=for_an_hour)
+
+
+def usage_told(metadata: Raw | None, *, for_an_hour: bool = False) -> Usage | None:
+    """Likewise, of a message's `usage_metadata` itself."""
     return _usage(_dated(metadata, for_an_hour)) if metadata else None
+
+
+def with_more(told: Raw | None, more: Raw | None) -> Raw | None:
+    """
+    What a stream has reported so far, and what its next piece reports.
+
+    Pieces are added, as LangChain adds them; what cannot be is believed by itself.
+    """
+    if not (told and more):
+        return more or told
+    try:
+        return add_usage(cast("UsageMetadata", told), cast("UsageMetadata", more))
+    except ValueError:
+        return more
 
 
 def usage_of_result(result: LLMResult, *, for_an_hour: bool = False) -> Usage | None:
