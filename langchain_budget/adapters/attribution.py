@@ -89,10 +89,14 @@ _NOBODY: Final = Caller((), "", "")
 
 
 def divided_by(ledger: Ledger, metadata: Mapping[str, Any]) -> dict[str, str]:
-    """What the metadata of a call says of the labels that its books are divided by."""
+    """
+    What the metadata of a call says of the labels that its books are divided by.
+
+    `None` says nothing, and an empty text neither; 0 and `False` are values.
+    """
     labels = (label for each in ledger.each for label in each.labels)
     return {
         label: str(metadata[label])
         for label in labels
-        if label in metadata and label not in KNOWN
+        if metadata.get(label) is not None and label not in KNOWN
     }

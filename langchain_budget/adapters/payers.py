@@ -66,7 +66,8 @@ def labels_of(ledger: Ledger, config: RunnableConfig, **more: str) -> dict[str, 
     metadata = metadata_of(config)
     caller = caller_of(metadata)
     labels = {"agent": caller.agent, "node": caller.node}
-    if "thread_id" in metadata:
-        labels["thread"] = str(metadata["thread_id"])
+    thread = metadata.get("thread_id")
+    if thread is not None:
+        labels["thread"] = str(thread)
     parent = getattr(config.get("callbacks"), "parent_run_id", None)
     return labels | tool_around(parent) | divided_by(ledger, metadata) | more

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 from langchain_core.messages import BaseMessage
 
 from langchain_budget.adapters.counting import RequestCounter
+from langchain_budget.adapters.parameters import (
+    answers_asked,
+    brings_more,
+    cap_asked,
+    fixed_cap,
+    thinking,
+)
 from langchain_budget.adapters.terms import terms_of
 from langchain_budget.pricing.prices import ModelRef
 from langchain_budget.pricing.usage import Terms, Usage
@@ -19,9 +26,18 @@ LEARNED_SHARE: Final = 0.95
 
 LEARNED_KEPT: Final = 64
 
-_CAPS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+MUCH_LONGER: Final = 4
+"""
+A request so many times as long tells of a shorter one only in proportion.
+
+What comes on top of what is counted may be the same for all, such as a template, or
+grow with the text, where a model cuts it into more tokens than was thought.
+"""
 
 Messages = Sequence[BaseMessage] | Sequence[str]
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 class Request(NamedTuple):
@@ -42,11 +58,19 @@ class Request(NamedTuple):
     margin: int = 0
     """The part of the input that was not counted, but learned from answers."""
     thinking: int = 0
-    """Of each answer, what is set aside for thinking: its cap has to be above."""
+    """
+    Of each answer, what is set aside for thinking: its cap has to be above.
+
+    Or a cap in `extra_body`, which no other goes over: it cannot be lowered.
+    """
     for_an_hour: bool = False
     """Whether it asks Anthropic to cache something for an hour."""
     terms: Terms = Terms()
     """What it asks for that may make its tokens dearer."""
+    media: int = 0
+    """The part of the input that is guessed, for images, recordings and files."""
+    brings_more: bool = False
+    """Whether the provider reads more than it is sent, such as what it searches."""
 
 
 class Estimator:
@@ -62,8 +86,7 @@ class Estimator:
         self._counter = RequestCounter()
         self._answers: dict[ModelRef, deque[int]] = {}
         self._sizes: dict[ModelRef, int] = {}
-        self._excess: dict[ModelRef, deque[int]] = {}
-        self._margins: dict[ModelRef, int] = {}
+        self._excess: dict[tuple[ModelRef, bool], deque[tuple[int, int]]] = {}
 
     def size(
         self,
@@ -75,16 +98,14 @@ class Estimator:
         model = model_of(metadata, params)
         cap = output_cap(model, metadata, params)
         learned = self._sizes.get(model)
-        answers = _answers_asked(params)
-        margin = self._margins.get(model, 0)
-        most = _cap_asked(metadata, params) or profile_cap(model)
+        answers = answers_asked(params)
+        most = cap_asked(metadata, params) or profile_cap(model)
         expected = cap if cap is not None else learned or self._expected
-        counted = self._counter.count(
-            messages,
-            params.get("tools"),
-            model,
-            response_format=params.get("response_format"),
+        counted, media = self._counter.counted(
+            messages, params.get("tools"), model, params
         )
+        more = brings_more(params)
+        margin = self._margin(counted, model, more)
         return Request(
             model,
             counted + margin,
@@ -94,43 +115,53 @@ class Estimator:
             answers,
             cap is None and learned is None,
             margin,
-            _thinking(params),
-            model.provider == "anthropic" and _for_an_hour(messages, params),
-            terms_of(model.provider, messages, params),
+            thinking=fixed_cap(params) or thinking(params),
+            for_an_hour=model.provider == "anthropic"
+            and _for_an_hour(messages, params),
+            media=media,
+            brings_more=more,
+            terms=terms_of(model.provider, messages, params),
         )
 
     def learn(self, request: Request, usage: Usage) -> None:
         """
         Remember the size of an answer, and what the input was short of.
 
-        A server may add to the input what nobody here sees, such as a template.
+        A server may add to the input what nobody here sees, such as a template. What
+        a file was short of says nothing of other requests.
         """
+        model = request.model
         size = -(-usage.total_output // request.answers)
-        counted = request.input_tokens - request.margin
-        self._sizes[request.model] = self._keep(self._answers, request.model, size)
-        excess = max(0, usage.total_input - counted)
-        self._margins[request.model] = self._keep(self._excess, request.model, excess)
+        self._sizes[model] = _most(_keep(self._answers, model, size))
+        if not request.media:
+            counted = request.input_tokens - request.margin
+            excess = max(0, usage.total_input - counted)
+            _keep(self._excess, (model, request.brings_more), (excess, counted))
 
-    @staticmethod
-    def _keep(kept: dict[ModelRef, deque[int]], model: ModelRef, value: int) -> int:
-        """Remember *value*; what covers nearly all that are remembered."""
-        known = kept.get(model)
-        if known is None:
-            known = kept.setdefault(model, deque(maxlen=LEARNED_KEPT))
-        known.append(value)
-        ordered = sorted(known)
-        return ordered[min(len(ordered) - 1, int(len(ordered) * LEARNED_SHARE))]
+    def _margin(self, counted: int, model: ModelRef, more: bool) -> int:  # noqa: FBT001
+        """What requests like this one were short of, or else in proportion."""
+        known = tuple(self._excess.get((model, more), ()))
+        like = [excess for excess, of in known if of <= counted * MUCH_LONGER]
+        return _most(like or [excess * counted // of for excess, of in known])
 
     def text(self, text: str, model: ModelRef) -> int:
         """Tokens of a piece of text, never fewer than there are."""
         return self._counter.count([text], None, model) if text else 0
 
 
-def _thinking(params: Mapping[str, Any]) -> int:
-    """The budget for thinking that Anthropic is given: less than `max_tokens`."""
-    told = params.get("thinking") or (params.get("model_kwargs") or {}).get("thinking")
-    budget = told.get("budget_tokens") if isinstance(told, Mapping) else None
-    return budget if type(budget) is int and budget > 0 else 0
+def _keep(kept: dict[_Key, deque[_Value]], key: _Key, value: _Value) -> deque[_Value]:
+    """Remember *value*; all that are remembered."""
+    known = kept.get(key)
+    if known is None:
+        known = kept.setdefault(key, deque(maxlen=LEARNED_KEPT))
+    known.append(value)
+    return known
+
+
+def _most(values: Iterable[int]) -> int:
+    """What covers nearly all of them."""
+    ordered = sorted(values) or [0]
+    return ordered[min(len(ordered) - 1, int(len(ordered) * LEARNED_SHARE))]
 
 
 def _for_an_hour(messages: Messages, params: Mapping[str, Any]) -> bool:
@@ -140,12 +171,6 @@ def _for_an_hour(messages: Messages, params: Mapping[str, Any]) -> bool:
     marked = (each for each in (params, *(params.get("tools") or ()), *blocks))
     told = (each.get("cache_control") for each in marked if isinstance(each, Mapping))
     return any(isinstance(each, Mapping) and each.get("ttl") == "1h" for each in told)
-
-
-def _answers_asked(params: Mapping[str, Any]) -> int:
-    """How many answers a request asks for; what makes no sense counts as one."""
-    asked = params.get("n")
-    return asked if type(asked) is int and asked > 0 else 1
 
 
 def model_of(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> ModelRef:
@@ -163,14 +188,9 @@ def output_cap(
     A cap at the model's own maximum or above counts as none: some clients always
     send it, and holding it would refuse the first call of a small budget.
     """
-    cap = _cap_asked(metadata, params)
+    cap = cap_asked(metadata, params)
     most = profile_cap(model)
     return None if cap is not None and most is not None and cap >= most else cap
-
-
-def _cap_asked(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> int | None:
-    caps = [params.get(name) for name in _CAPS] + [metadata.get("ls_max_tokens")]
-    return next((cap for cap in caps if type(cap) is int and cap > 0), None)
 
 
 def profile_cap(model: ModelRef) -> int | None:

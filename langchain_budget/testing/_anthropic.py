@@ -35,7 +35,15 @@ def _asked(body: Body) -> Body | None:
         "tools": [tool_of(tool, "input_schema") for tool in body.get("tools") or ()],
         "reasoning_effort": "none" if thinking.get("type", "disabled") in OFF else "",
         "cache_ttls": [ttl for ttl in ("5m", "1h") if _cached_for(text, ttl)],
+        **_form(body),
     }
+
+
+def _form(body: Body) -> Body:
+    """The form that an answer must have, under its name of now or of before."""
+    form = (body.get("output_config") or body).get("format")
+    form = form or body.get("output_format")
+    return {"response_format": form} if form else {}
 
 
 OFF = ("disabled",)

@@ -11,6 +11,8 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Self
 
 Body = Mapping[str, Any]
+DESCRIBED = ("tools", "functions", "response_format")
+CALLS = ("tool_calls", "function_call")
 CAPS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 WORDS = ("the", "sun", "and", "one", "cup", "of", "good", "tea")
 PIECE = re.compile(
@@ -130,11 +132,12 @@ def count_tokens(text: str) -> int:
 
 def prompt_tokens(body: Body) -> int:
     """Messages, tools and response format, before any jitter."""
-    described = [body[key] for key in ("tools", "response_format") if body.get(key)]
-    calls = [m["tool_calls"] for m in body["messages"] if m.get("tool_calls")]
+    described = [body[key] for key in DESCRIBED if body.get(key)]
+    calls = [m[key] for m in body["messages"] for key in CALLS if m.get(key)]
     texts = [_text(message) for message in body["messages"]]
     shapes = [
-        json.dumps(shape, separators=(",", ":")) for shape in (*described, *calls)
+        json.dumps(shape, separators=(",", ":"), ensure_ascii=False)
+        for shape in (*described, *calls)
     ]
     return 3 + 3 * len(texts) + sum(count_tokens(text) for text in (*texts, *shapes))
 

@@ -16,6 +16,7 @@ from langchain_budget import (
     BudgetPool,
     UnknownAccount,
     budget,
+    budgeted,
     tokens,
 )
 from langchain_budget.reports.statement import UNATTRIBUTED
@@ -202,3 +203,39 @@ async def test_async_graphs_are_attributed_alike(pool: BudgetPool) -> None:
         pass
 
     assert spent(pool, "inner") == 20
+
+
+@pytest.mark.parametrize(
+    ("user", "account"),
+    [
+        (None, "nobody"),
+        ("", "nobody"),
+        (0, "0"),
+        (False, "False"),
+        ("None", "None"),
+        ("a/b", "a%2Fb"),
+    ],
+)
+def test_a_label_that_says_nothing_is_no_label(
+    user: object, account: str, pool: BudgetPool
+) -> None:
+    pool.limit_each("user_id", limit=tokens(5_000), missing={"user_id": "nobody"})
+    run = {"callbacks": [BudgetCallbackHandler(pool)], "metadata": {"user_id": user}}
+
+    model().invoke("Hi", run)
+    budgeted(model(max_tokens=2), pool).invoke("Hi", {"metadata": {"user_id": user}})
+
+    assert spent(pool, f":user_id/{account}") == 20
+    assert spent(pool, ":user_id") == 20
+
+
+def test_a_user_who_is_not_known_is_not_limited_as_one_called_none(
+    pool: BudgetPool,
+) -> None:
+    pool.limit_each("user_id", limit=tokens(50))
+    paying = budgeted(model(max_tokens=2), pool)
+
+    for _ in range(10):
+        paying.invoke("Hi", {"metadata": {"user_id": None, "thread_id": None}})
+
+    assert pool.balance("tokens").spent == tokens(100)

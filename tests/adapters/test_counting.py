@@ -4,6 +4,7 @@ import gc
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -232,7 +233,7 @@ def test_claude_gets_instructions_with_its_tools() -> None:
 def test_the_format_asked_for_is_counted() -> None:
     counter = RequestCounter()
 
-    count = counter.count([], None, GPT_4O, response_format=TOOL_SCHEMA)
+    count = counter.count([], None, GPT_4O, {"response_format": TOOL_SCHEMA})
 
     assert count == REQUEST_TOKENS + exact(as_json(TOOL_SCHEMA))
 
@@ -354,6 +355,78 @@ def test_a_content_that_becomes_a_list_and_grows_is_counted_anew() -> None:
 
     message.content.append("three")
     assert counter.count([message], None, GPT_4O) == EMPTY + exact("one two\nthree")
+
+
+def replaced_text(message: AIMessage) -> None:
+    message.content[0]["text"] = LONG  # type: ignore[index]  # it is a list
+
+
+def another_block(message: AIMessage) -> None:
+    message.content[1] = {"type": "text", "text": LONG}  # type: ignore[index]
+
+
+def replaced_input(message: AIMessage) -> None:
+    message.content[1]["input"]["city"] = LONG  # type: ignore[index]
+
+
+def other_calls(message: AIMessage) -> None:
+    message.tool_calls = [ToolCall(name="write", args={"text": LONG}, id="2")]
+
+
+def one_call_more(message: AIMessage) -> None:
+    message.tool_calls.append(ToolCall(name="write", args={"text": LONG}, id="2"))
+
+
+def replaced_argument(message: AIMessage) -> None:
+    message.tool_calls[0]["args"]["city"] = LONG
+
+
+def a_call_in_the_old_way(message: AIMessage) -> None:
+    message.additional_kwargs["function_call"] = {"name": "f", "arguments": LONG}
+
+
+LONG = CORE["json"]
+CHANGES = (
+    replaced_text,
+    another_block,
+    replaced_input,
+    other_calls,
+    one_call_more,
+    replaced_argument,
+    a_call_in_the_old_way,
+)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=[each.__name__ for each in CHANGES])
+def test_what_is_changed_in_place_is_counted_anew(
+    change: Callable[[AIMessage], None],
+) -> None:
+    counter = RequestCounter()
+    call = ToolCall(name="look_up", args={"city": "Lisbon"}, id="1")
+    blocks: list[Any] = [
+        {"type": "text", "text": "one two"},
+        {"type": "odd", "input": {"city": "Lisbon"}},
+    ]
+    message = AIMessage(blocks, tool_calls=[call])
+    before = counter.count([message], None, GPT_4O)
+
+    change(message)
+
+    count = counter.count([message], None, GPT_4O)
+    assert count == RequestCounter().count([message], None, GPT_4O)
+    assert count > before + exact(LONG) // 2
+
+
+def test_tools_that_become_more_or_longer_are_counted_anew() -> None:
+    counter = RequestCounter()
+    tools: list[Any] = [{"type": "function", "function": {"name": "f"}}]
+    counter.count([], tools, GPT_4O)
+
+    for change in (tools.append, tools[0].update, tools[0]["function"].update):
+        change({"description": f"{LONG} {change}"})
+
+        count = counter.count([], tools, GPT_4O)
+        assert count == RequestCounter().count([], tools, GPT_4O)
 
 
 def test_a_copy_is_a_message_of_its_own() -> None:

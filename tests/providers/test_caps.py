@@ -18,7 +18,7 @@ from langchain_budget import (
 )
 from langchain_budget.testing import ScriptedServer
 from tests.invariants import assert_quiet
-from tests.providers.clients import ANTHROPIC, PRICES, WAYS, Provider, ask
+from tests.providers.clients import ANTHROPIC, CHAT, PRICES, WAYS, Provider, ask
 
 CLAUDE = "claude-haiku-4-5"
 CLAUDES_MOST = 64_000
@@ -130,3 +130,56 @@ async def test_what_does_not_pay_for_thinking_and_an_answer_is_refused(
 
     assert scripted.log() == ()
     assert_quiet(pool.ledger.store)
+
+
+BODIES = ["max_tokens", "max_completion_tokens", "max_output_tokens"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", BODIES)
+async def test_a_cap_in_the_body_which_nobody_can_lower_is_held_for_or_refused(
+    provider: Provider, name: str, way: str, scripted: ScriptedServer
+) -> None:
+    body = {"extra_body": {name: 3_000}}
+    model: Any = provider.client(scripted, max_tokens=100).bind(**body)
+    small, large = (BudgetPool("acme", output_tokens(n)) for n in (2_999, 3_000))
+
+    with pytest.raises(BudgetExceeded, match="3,000"):
+        await ask(budgeted(model, small), way, "Hi")
+    assert scripted.log() == ()
+    await ask(budgeted(model, large), way, "Hi")
+
+    assert len(scripted.log()) == 1
+    assert_quiet(small.ledger.store)
+    assert_quiet(large.ledger.store)
+
+
+async def test_a_cap_in_the_body_below_what_is_left_stays(
+    provider: Provider, pool: BudgetPool, scripted: ScriptedServer
+) -> None:
+    model: Any = provider.client(scripted).bind(extra_body={provider.cap: 77})
+
+    await ask(budgeted(model, pool), "invoke", "Hi")
+
+    assert caps(scripted) == [(provider.cap, 77)]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"n": 3},
+        {"extra_body": {"n": 3}},
+        {"n": 2, "extra_body": {"n": 3}},
+        {"n": True, "extra_body": {"n": 3}},
+        {"n": 3, "extra_body": {"n": None}},
+    ],
+)
+async def test_several_answers_are_held_for_wherever_they_are_asked_for(
+    settings: dict[str, Any], scripted: ScriptedServer
+) -> None:
+    pool = BudgetPool("acme", output_tokens(299))
+    model: Any = CHAT.client(scripted, max_tokens=100)
+
+    await ask(budgeted(model.bind(**settings), pool), "invoke", "Hi")
+
+    assert caps(scripted) == [(CHAT.cap, 99)]
