@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Self
 
 from langchain_budget import tree
 from langchain_budget.admin import Admin
@@ -35,6 +36,10 @@ class Account(Funds):
 
     Get one from `BudgetPool` or from another account's `open`.
     """
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """The same: a copy of what spends from it spends from the same budget."""
+        return self
 
     @property
     def admin(self) -> Admin:

@@ -8,6 +8,7 @@ from typing import Any
 
 from langchain_budget.account import Account
 from langchain_budget.adapters.calls import CALLS
+from langchain_budget.adapters.caps import unbound
 from langchain_budget.adapters.clamp import Capped
 from langchain_budget.adapters.context import (
     Offer,
@@ -32,7 +33,8 @@ class ModelCall:
         capped: Capped,
     ) -> None:
         hold, clamp = capped
-        settings = {**request.model_settings, **clamp.settings(size)}
+        told = clamp.settings(size, *unbound(request.model, request.model_settings))
+        settings = {**request.model_settings, **told}
         size = size._replace(
             output_tokens=clamp.output_tokens, worst_output=clamp.output_tokens
         )
@@ -40,7 +42,7 @@ class ModelCall:
         self.outer: OpenScope | None = None
         self.lost = False
         self._request = request.override(model_settings=settings)
-        self._offer = Offer(account.ledger, hold, size)
+        self._offer = Offer(account.ledger, hold, size, clamp)
 
     def __enter__(self) -> ModelRequest[Any]:
         self.outer = scope_now.get()

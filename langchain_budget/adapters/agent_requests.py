@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from langchain_core.runnables import RunnableBinding
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from langchain_budget.adapters.caps import own_cap, unbound
 from langchain_budget.adapters.extra import (
     AutoStrategy,
     ModelRequest,
@@ -19,13 +19,10 @@ from langchain_budget.adapters.requests import Estimator, Request
 
 def size_of(request: ModelRequest[Any], estimator: Estimator) -> Request:
     """What the request holds, described as the model's own callbacks would."""
-    model: Any = request.model
-    settings = dict(request.model_settings)
-    while isinstance(model, RunnableBinding):
-        settings = {**model.kwargs, **settings}
-        model = model.bound
+    model, settings = unbound(request.model, request.model_settings)
     # No public method tells how a model will describe its call to callbacks.
-    params = {**model._get_invocation_params(**settings), **settings}  # noqa: SLF001
+    told = model._get_invocation_params(**settings)  # noqa: SLF001
+    params = {**own_cap(model, settings), **told, **settings}
     metadata = model._get_ls_params(**settings)  # noqa: SLF001
     params["tools"] = [*_tools(request), *_forms(request.response_format)]
     system = [request.system_message] if request.system_message else []

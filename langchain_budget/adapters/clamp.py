@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from langchain_budget.adapters.caps import capping
 from langchain_budget.adapters.charges import held, worst
 from langchain_budget.adapters.requests import Request
 from langchain_budget.core.accounts import parent_of
@@ -26,23 +27,15 @@ They come on top of what is set aside for thinking.
 """
 
 UNCAPPED_ANSWER: Final = 8_192
-"""Output tokens that a model may answer of which no maximum is known."""
+"""
+Output tokens that a model may answer of which no maximum is known.
+
+As many as the models before 2025 could; more than a model can is an error with most
+providers. Whoever needs longer answers caps the model itself, with its `max_tokens`.
+"""
 
 _UNITS: Final = (USD, TOKENS, OUTPUT_TOKENS)
 """What an answer uses more of, the longer it is."""
-
-_NAMES: Final = {
-    "google_genai": ("max_output_tokens",),
-    "google_vertexai": ("max_output_tokens",),
-    "ollama": ("num_predict",),
-    "openai": ("max_tokens", "max_completion_tokens"),
-}
-"""
-Providers whose clients call the cap something else than just `max_tokens`.
-
-OpenAI's sends one of the two under the right name, and the user's own cap may have
-either: whichever is not ours might win.
-"""
 
 
 class Clamp(NamedTuple):
@@ -50,13 +43,16 @@ class Clamp(NamedTuple):
 
     output_tokens: int
     told: bool = False
+    limits: bool = False
+    """Whether something limits it: a stream that becomes longer is ended."""
 
-    def settings(self, request: Request) -> dict[str, int]:
+    def settings(
+        self, request: Request, model: Any, given: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Model settings that cap each answer; none when it needs no capping."""
         if not self.told:
             return {}
-        names = _NAMES.get(request.model.provider, ("max_tokens",))
-        return dict.fromkeys(names, self.output_tokens // request.answers)
+        return capping(model, given, self.output_tokens // request.answers)
 
 
 class Capped(NamedTuple):
@@ -97,13 +93,16 @@ def hold_capped(
 def _hold_capped(
     ledger: Ledger, request: Request, price: Price | None, order: Order, path: str
 ) -> Talk[Capped]:
+    left = yield from _left(ledger, path, order.labels)
     if order.wait_seconds:
         whole = clamp_of(request, price, {})
+        told = bool(left) and not request.capped
+        whole = whole._replace(told=told, limits=bool(left))
         patient = order._replace(amounts=held(request, price, whole.output_tokens))
         with suppress(BudgetExceeded):
             return Capped((yield from ledger.reserve(path, patient)), whole)
         order = order._replace(wait_seconds=0.0)
-    left = yield from _left(ledger, path, order.labels)
+        left = yield from _left(ledger, path, order.labels)
     clamp = clamp_of(request, price, left)
     while True:
         order = order._replace(amounts=held(request, price, clamp.output_tokens))
@@ -147,9 +146,11 @@ def clamp_of(request: Request, price: Price | None, left: Mapping[str, int]) -> 
     if not request.capped:
         most = max(most, UNCAPPED_ANSWER * request.answers, _smallest(request))
     if _fits(request, price, left, most):
-        return Clamp(most, told=bool(left) and not request.capped)
+        told = bool(left) and not request.capped
+        return Clamp(most, told, limits=bool(left))
     longest = _longest(request, price, left, most)
-    return Clamp(max(longest, min(_smallest(request), most)), told=True)
+    most = max(longest, min(_smallest(request), most))
+    return Clamp(most, told=True, limits=True)
 
 
 def _smallest(request: Request) -> int:

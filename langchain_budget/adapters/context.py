@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import Protocol
 
 from langchain_budget.account import Account
+from langchain_budget.adapters.clamp import Clamp
 from langchain_budget.adapters.requests import Request
 from langchain_budget.adapters.weaknesses import outer_middleware
 from langchain_budget.core.accounts import SEPARATOR
@@ -37,12 +38,15 @@ class Offer:
     Exactly one call claims it, once; context alone stays visible to later ones.
     """
 
-    __slots__ = ("_free", "hold", "ledger", "request")
+    __slots__ = ("_free", "clamp", "hold", "ledger", "request")
 
-    def __init__(self, ledger: Ledger, hold: Hold, request: Request) -> None:
+    def __init__(
+        self, ledger: Ledger, hold: Hold, request: Request, clamp: Clamp
+    ) -> None:
         self.ledger = ledger
         self.hold = hold
         self.request = request
+        self.clamp = clamp
         self._free = [self]
 
     @property

@@ -111,3 +111,12 @@ def heralded(callbacks: Any) -> Any:
         manager.add_handler(HERALD, inherit=False)
         return manager
     return [*(callbacks or []), HERALD]
+
+
+def unheralded(callbacks: Any) -> Any:
+    """A model's callbacks as they were before `heralded`."""
+    if isinstance(callbacks, BaseCallbackManager):
+        manager = callbacks.copy()
+        manager.remove_handler(HERALD)
+        return manager
+    return [each for each in callbacks or () if each is not HERALD] or None

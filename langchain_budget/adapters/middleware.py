@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -24,7 +24,6 @@ from langchain_budget.adapters.extra import (
     ToolCallRequest,
 )
 from langchain_budget.adapters.finalisation import last_account
-from langchain_budget.adapters.paid import STOPPED
 from langchain_budget.adapters.payers import labels_of, payer_of
 from langchain_budget.adapters.stops import (
     Anew,
@@ -42,6 +41,7 @@ from langchain_budget.adapters.stops import (
 from langchain_budget.adapters.tool_calls import Desk, RunningTool, count
 from langchain_budget.adapters.tools import is_budgeted, observed
 from langchain_budget.adapters.top_ups import Grant, granted
+from langchain_budget.adapters.uncached import STOPPED
 from langchain_budget.adapters.weaknesses import lost_handler
 from langchain_budget.arguments import patience
 from langchain_budget.core.amounts import Amount
@@ -123,6 +123,10 @@ class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
         self._exempt = frozenset(exempt_tools)
         self._costs = tool_costs
         self._wait = patience(wait_seconds)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """The same: a copy of an agent spends from the same budget."""
+        return self
 
     @property
     def name(self) -> str:

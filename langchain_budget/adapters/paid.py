@@ -12,7 +12,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResul
 
 from langchain_budget.adapters.attribution import caller_of, divided_by
 from langchain_budget.adapters.calls import CALLS, first_open
-from langchain_budget.adapters.clamp import Capped, Clamp, hold_capped
+from langchain_budget.adapters.clamp import Capped, hold_capped
 from langchain_budget.adapters.context import claimed
 from langchain_budget.adapters.heralds import Announced
 from langchain_budget.adapters.labels import labels_of_run
@@ -21,13 +21,11 @@ from langchain_budget.adapters.pieces import tokens_in
 from langchain_budget.adapters.requests import Request
 from langchain_budget.adapters.settling import broken, charge_of
 from langchain_budget.adapters.steps import STEPS
+from langchain_budget.adapters.uncached import STOPPED, mark_cut
 from langchain_budget.adapters.underway import Call
 from langchain_budget.core.rules import Charge
 from langchain_budget.ledger import Closing, Ledger
 from langchain_budget.stores._drive import Talk
-
-STOPPED: Final = "budget_stop"
-"""In `response_metadata`: why an answer ends where it does."""
 
 CUT: Final = "cut"
 """It was longer than the cap that was held for; the provider did not keep to it."""
@@ -64,7 +62,7 @@ class Purse(NamedTuple):
         labels["provider"], labels["model"] = request.model
         offer = claimed(ledger)
         if offer is not None:
-            capped = Capped(offer.hold, Clamp(offer.request.output_tokens))
+            capped = Capped(offer.hold, offer.clamp)
             labels |= offer.hold.labels
             return PaidCall(ledger, offer.request, labels, capped)
         places = STEPS.places(ledger, self.payer.path(told.metadata), told.parent)
@@ -79,16 +77,27 @@ class PaidCall:
     def __init__(
         self, ledger: Ledger, request: Request, labels: Mapping[str, str], held: Capped
     ) -> None:
-        self.settings = held.clamp.settings(request)
-        self._most = held.clamp.output_tokens
-        size = request._replace(output_tokens=self._most, worst_output=self._most)
+        self._request, self._clamp = request, held.clamp
+        most = held.clamp.output_tokens
+        size = request._replace(output_tokens=most, worst_output=most)
         self._call = Call(ledger, self, size, labels, held.hold)
         self._usage: Any = None
         self._metadata: dict[str, Any] = {}
         self._pieces = 0
 
+    @property
+    def capped(self) -> bool:
+        """Whether the model is told a cap that the budget has set."""
+        return self._clamp.told
+
+    def settings(self, model: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What tells the model of it, beside the settings that were given."""
+        return self._clamp.settings(self._request, model, given)
+
     def note(self, chunk: ChatGenerationChunk) -> bool:
         """A piece was streamed; whether it is the last that is paid for."""
+        if self.capped:
+            mark_cut(chunk)
         message = chunk.message
         call = self._call
         tokens = tokens_in(message.content, message)
@@ -98,7 +107,7 @@ class PaidCall:
             self._usage = add_usage(self._usage, message.usage_metadata)
         self._metadata |= (chunk.generation_info or {}) | message.response_metadata
         CALLS.keep(call)
-        return self._pieces > self._most
+        return self._clamp.limits and self._pieces > self._clamp.output_tokens
 
     def answered(self, generations: Sequence[ChatGeneration], output: Any) -> Charge:
         """What is charged for a whole answer."""

@@ -14,7 +14,6 @@ from langchain_budget.adapters.extra import (
     ModelRequest,
     ModelResponse,
 )
-from langchain_budget.adapters.paid import STOPPED
 from langchain_budget.adapters.status import Charged, Left, in_words
 from langchain_budget.adapters.trimming import (
     MOST_TOKENS,
@@ -22,6 +21,7 @@ from langchain_budget.adapters.trimming import (
     count_tokens,
     trim_context,
 )
+from langchain_budget.adapters.uncached import STOPPED
 from langchain_budget.core.accounts import MARK_SCALE, ratio
 from langchain_budget.core.amounts import tokens
 from langchain_budget.core.faults import InvalidAmount

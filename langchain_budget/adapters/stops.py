@@ -14,7 +14,6 @@ from langchain_budget.adapters.extra import (
     ModelResponse,
     ToolCallRequest,
 )
-from langchain_budget.adapters.paid import STOPPED
 from langchain_budget.adapters.top_ups import (
     Grant,
     ask,
@@ -22,6 +21,7 @@ from langchain_budget.adapters.top_ups import (
     drain,
     is_ours,
 )
+from langchain_budget.adapters.uncached import STOPPED
 from langchain_budget.core.accounts import root_of
 from langchain_budget.core.amounts import Amount
 from langchain_budget.errors import AccountFrozen, BudgetExceeded, BudgetRefused

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.outputs import ChatResult
+from langchain_core.outputs import ChatGeneration, ChatResult
 
 CUT_SHORT: Final = "budget_capped"
 """In `response_metadata`: the cap was the budget's, and the answer reached it."""
 
+STOPPED: Final = "budget_stop"
+"""In `response_metadata`: why an answer ends where it does."""
+
 _LENGTH: Final = frozenset({"length", "max_tokens", "MAX_TOKENS", "max_output_tokens"})
 """What providers say of an answer that has reached its cap."""
+
+_REASONS: Final = (
+    "finish_reason",
+    "stop_reason",
+    "done_reason",
+    "stopReason",
+    "reason",
+)
+"""Where they say it; the last is within the `incomplete_details` of OpenAI."""
 
 
 class Uncached(BaseCache):
@@ -48,19 +59,21 @@ class Uncached(BaseCache):
         self._cache.clear(**kwargs)
 
 
-def was_cut(result: ChatResult, settings: Mapping[str, int]) -> ChatResult:
-    """Mark an answer that has reached the cap which the budget set, if it set one."""
-    if settings:
-        for generation in result.generations:
-            metadata = generation.message.response_metadata
-            reasons = {
-                str(each.get(name))
-                for each in (metadata, generation.generation_info or {})
-                for name in ("finish_reason", "stop_reason")
-            }
-            if reasons & _LENGTH:
-                metadata[CUT_SHORT] = True
+def was_cut(result: ChatResult) -> ChatResult:
+    """Mark what has reached the cap, which the budget has set."""
+    for generation in result.generations:
+        mark_cut(generation)
     return result
+
+
+def mark_cut(answer: ChatGeneration) -> None:
+    """Mark an answer, or the piece of one, that says it has reached its cap."""
+    metadata = answer.message.response_metadata
+    told = (metadata, answer.generation_info or {})
+    reasons = {str(each.get(name)) for each in told for name in _REASONS}
+    details = metadata.get("incomplete_details") or {}
+    if (reasons | {details.get("reason")}) & _LENGTH:
+        metadata[CUT_SHORT] = True
 
 
 def cautious(model: BaseChatModel) -> BaseChatModel:
@@ -73,4 +86,6 @@ def cautious(model: BaseChatModel) -> BaseChatModel:
 
 def _is_cut(generation: Any) -> bool:
     metadata = getattr(getattr(generation, "message", None), "response_metadata", None)
+    if (metadata or {}).get(STOPPED):
+        return True
     return bool((metadata or {}).get(CUT_SHORT))
