@@ -6,6 +6,7 @@ from typing import Final
 
 from langchain_budget.adapters.charges import amounts_of, held
 from langchain_budget.adapters.pieces import Piece, whole
+from langchain_budget.adapters.requests import Request
 from langchain_budget.adapters.underway import Call
 from langchain_budget.core.amounts import OUTPUT_TOKENS, TOKENS, USD
 from langchain_budget.core.postings import Hold
@@ -24,14 +25,17 @@ def grow(call: Call, piece: Piece) -> None:
     """
     Hold more for a stream that is longer than expected.
 
-    Only where nobody capped the answer: a cap was held for in full, and the provider
-    keeps to it.
+    Not where the most that it can be is held for already, as of an answer that its
+    caller has capped: the provider keeps to that. A model's own maximum is rarely held.
 
     Raises:
         BudgetExceeded: There is not enough; raised out of the stream, it ends it. It
             has what was streamed so far.
     """
-    if call.hold is None or call.closed or call.request.capped:
+    if call.hold is None or call.closed:
+        return
+    call.room = call.room or _room(call.hold, call.request)
+    if call.request.capped and call.room >= call.request.worst_output:
         return
     call.pieces.append(piece.said)
     try:
@@ -43,17 +47,24 @@ def grow(call: Call, piece: Piece) -> None:
 
 def _grow(call: Call, hold: Hold) -> None:
     size = call.request
-    step = max(STEP, size.output_tokens)
-    room = size.output_tokens + len(call.more) * step
     if call.ledger.per_call:
         check_size(call, hold)
-    if call.seen <= room:
+    if call.seen <= call.room:
         return
+    step = max(STEP, size.output_tokens)
+    if size.capped:
+        step = min(step, size.worst_output - call.room)
     price = call.ledger.prices.price_of(size.model)
     wanted = amounts_of(Usage(input=0, output=step), price)
     amounts = {unit: value for unit, value in wanted.items() if unit in _UNITS}
     order = Order(amounts, labels=call.labels)
     call.more.append(call.ledger.run(call.ledger.reserve(hold.account, order)))
+    call.room += step
+
+
+def _room(hold: Hold, size: Request) -> int:
+    """The output that is held for: a guess that did not fit was made smaller."""
+    return hold.amounts.get(OUTPUT_TOKENS, size.output_tokens)
 
 
 def check_size(call: Call, hold: Hold) -> None:

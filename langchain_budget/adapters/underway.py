@@ -44,6 +44,8 @@ class Call:
     """What the stream itself reported so far, in the framework's words."""
     more: list[Hold] = field(default_factory=list)
     """What was held in addition, since more was streamed than was expected."""
+    room: int = 0
+    """Output tokens that are held for, with that; 0 before any were streamed."""
     keep_at: float = 0.0
     """When the store is to be told that the call is still running."""
     closed: bool = False
