@@ -228,7 +228,7 @@ def test_a_place_that_is_given_up_amid_another_is_nobodys_turn() -> None:
     second = queue.enter("acme", 5)
     LastWill(lambda: queue.leave(first))
 
-    with collecting_in("Queue._insert") as collected:
+    with collecting_in("Queue._insert.<locals>.<lambda>") as collected:
         in_time(lambda: queue.enter("acme", 5))
 
     assert collected

@@ -52,6 +52,15 @@ HOOKS: Final = (
         "test_ten_lost_calls_hold_nothing_and_charge_their_input",
     ),
     Mutant(
+        "a stream that is given up amid a question is forgotten",
+        "ledger.py",
+        "            self.late.append(closing)  # a finaliser",
+        "            pass  # a finaliser",
+        "tests/faults/test_finalisers.py::"
+        "test_what_is_given_up_amid_a_question_ends_with_the_next_one",
+        only="memory and wrapped",
+    ),
+    Mutant(
         "an answer without usage was short",
         "adapters/settling.py",
         "output = usage.total_output if usage else counted",
