@@ -81,8 +81,9 @@ def _is_ollama(model: Any) -> bool:
 def _options(model: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """Those that would be sent: the call's, or else the model's own."""
     options = given.get("options")
-    if options is None and hasattr(model, "_chat_params"):
-        options = model._chat_params([])["options"]  # noqa: SLF001  # no other way
-        stop = given.get("stop")
-        options = {**options, "stop": stop} if stop else options
-    return dict(options or {})
+    if options is not None:
+        return dict(options)
+    ask = getattr(model, "_chat_params", None)
+    own = ask([]) if ask else getattr(model, "_default_params", {})
+    stop = {"stop": given["stop"]} if given.get("stop") else {}
+    return {**own.get("options", {}), **stop}

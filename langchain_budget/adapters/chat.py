@@ -11,6 +11,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import PrivateAttr
 
+from langchain_budget.adapters.bare import bare
 from langchain_budget.adapters.calls import CALLS
 from langchain_budget.adapters.caps import own_cap
 from langchain_budget.adapters.heralds import MARK, Mark, announced, unheralded
@@ -20,15 +21,6 @@ from langchain_budget.stores._drive import Talk
 
 _META: Final[Any] = type(BaseChatModel)
 """Makes classes of models."""
-
-_STATE: Final = (
-    "__dict__",
-    "__pydantic_private__",
-    "__pydantic_extra__",
-    "__pydantic_fields_set__",
-)
-"""All that a model has."""
-
 
 _EVENTS: Final = ("_stream_chat_model_events", "_astream_chat_model_events")
 """What a class may have that makes events of its own, past its stream."""
@@ -114,7 +106,7 @@ class BudgetedModel(Marked):
     def __reduce_ex__(self, _protocol: Any) -> tuple[Any, ...]:
         """Written down as the model that was wrapped, without its budget."""
         own = type(self).__bases__[-1].__bases__[-1]
-        state = _bare(self, own).__getstate__()
+        state = bare(self, own).__getstate__()
         told = state["__dict__"]
         state["__dict__"] = {**told, "callbacks": unheralded(told["callbacks"])}
         private = {**state["__pydantic_private__"]}
@@ -212,20 +204,12 @@ def _own(model: Any, name: str, call: PaidCall, asked: _Asked) -> Callable[[], A
     come back to us.
     """
     inner = type(model).__bases__[-1]
-    bare = _bare(model, inner)
+    plain = bare(model, inner)
     options = {"stop": asked.stop, **asked.kwargs}
-    options |= call.settings(bare, options)
+    options |= call.settings(plain, options)
     if _hears(inner, name):
         options["run_manager"] = asked.run_manager
-    return partial(getattr(bare, name), asked.messages, **options)
-
-
-def _bare(model: Any, own: Any) -> Any:
-    """The same model, of another class of its own; what one changes, both have."""
-    bare = object.__new__(own)
-    for name in _STATE:
-        object.__setattr__(bare, name, getattr(model, name))
-    return bare
+    return partial(getattr(plain, name), asked.messages, **options)
 
 
 @lru_cache(maxsize=1024)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from contextvars import ContextVar
 from functools import lru_cache, partial
 from typing import Any, Final, TypeVar
 
@@ -13,6 +12,7 @@ from langchain_core.runnables.config import ensure_config
 from pydantic import BaseModel, PrivateAttr
 
 from langchain_budget.adapters import charges
+from langchain_budget.adapters.bare import bare
 from langchain_budget.adapters.calls import CALLS, first_open
 from langchain_budget.adapters.clamp import Capped, Clamp
 from langchain_budget.adapters.paid import PaidCall, Purse
@@ -28,9 +28,6 @@ _Result = TypeVar("_Result")
 _NAMES: Final = ("model", "model_name", "model_id", "deployment_name")
 """Where clients of embeddings and rerankers keep the name of their model."""
 
-_at_work: ContextVar[object] = ContextVar("budget_embeddings", default=None)
-"""Whose own method runs: what it calls itself is the same call."""
-
 
 class BudgetedTexts:
     """
@@ -43,18 +40,15 @@ class BudgetedTexts:
     _purse: Any
 
     def _paid(self, texts: Sequence[str], call: Callable[[], _Result]) -> _Result:
-        """What *call* returns, held for and charged, unless it is a part of one."""
-        if _at_work.get() is self or not texts:
+        """What *call* returns, held for and charged; of no texts it is no call."""
+        if not texts:
             return call()
         paid = self._purse.ledger.run(_admitted(self._purse, self, texts))
-        token = _at_work.set(self)
         try:
             result = call()
         except BaseException as error:
             paid.close(paid.broken(error))
             raise
-        finally:
-            _at_work.reset(token)
         paid.close(paid.counted())
         return result
 
@@ -62,18 +56,15 @@ class BudgetedTexts:
         self, texts: Sequence[str], call: Callable[[], Coroutine[Any, Any, _Result]]
     ) -> _Result:
         """Awaitable twin of `_paid`."""
-        if _at_work.get() is self or not texts:
+        if not texts:
             return await call()
         talk = _admitted(self._purse, self, texts)
         paid = await self._purse.ledger.arun(talk)
-        token = _at_work.set(self)
         try:
             result = await call()
         except BaseException as error:
             await paid.aclose(paid.broken(error))
             raise
-        finally:
-            _at_work.reset(token)
         await paid.aclose(paid.counted())
         return result
 
@@ -83,24 +74,24 @@ class BudgetedEmbeddings(BudgetedTexts):
 
     def embed_documents(self, texts: list[str], *args: Any, **options: Any) -> Any:
         """Hold, embed, settle."""
-        embed = super().embed_documents  # type: ignore[misc]  # of the model's own class
+        embed = _own(self).embed_documents
         return self._paid(texts, partial(embed, texts, *args, **options))
 
     def embed_query(self, text: str, *args: Any, **options: Any) -> Any:
         """Hold, embed, settle."""
-        embed = super().embed_query  # type: ignore[misc]
+        embed = _own(self).embed_query
         return self._paid([text], partial(embed, text, *args, **options))
 
     async def aembed_documents(
         self, texts: list[str], *args: Any, **options: Any
     ) -> Any:
         """Awaitable twin of `embed_documents`."""
-        embed = super().aembed_documents  # type: ignore[misc]
+        embed = _own(self).aembed_documents
         return await self._apaid(texts, partial(embed, texts, *args, **options))
 
     async def aembed_query(self, text: str, *args: Any, **options: Any) -> Any:
         """Awaitable twin of `embed_query`."""
-        embed = super().aembed_query  # type: ignore[misc]
+        embed = _own(self).aembed_query
         return await self._apaid([text], partial(embed, text, *args, **options))
 
 
@@ -111,7 +102,7 @@ class BudgetedReranker(BudgetedTexts):
         self, documents: Sequence[Document], query: str, *args: Any, **options: Any
     ) -> Any:
         """Hold, rank, settle."""
-        rank = super().compress_documents  # type: ignore[misc]
+        rank = _own(self).compress_documents
         texts = _ranked(documents, query)
         return self._paid(texts, partial(rank, documents, query, *args, **options))
 
@@ -119,7 +110,7 @@ class BudgetedReranker(BudgetedTexts):
         self, documents: Sequence[Document], query: str, *args: Any, **options: Any
     ) -> Any:
         """Awaitable twin of `compress_documents`."""
-        rank = super().acompress_documents  # type: ignore[misc]
+        rank = _own(self).acompress_documents
         call = partial(rank, documents, query, *args, **options)
         return await self._apaid(_ranked(documents, query), call)
 
@@ -146,6 +137,11 @@ def paying(model: Any, purse: Purse) -> Any:
     private = {**(made.__pydantic_private__ or {}), "_purse": purse}
     object.__setattr__(made, "__pydantic_private__", private)
     return made
+
+
+def _own(model: Any) -> Any:
+    """The model without us: what it calls of itself is the same call."""
+    return bare(model, type(model).__bases__[-1])
 
 
 @lru_cache(maxsize=256)

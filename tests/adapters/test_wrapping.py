@@ -15,6 +15,7 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import CallbackManager
+from langchain_core.exceptions import ModelAPIError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -308,7 +309,7 @@ def test_a_model_without_a_maximum_is_capped_where_a_call_waits() -> None:
 
 
 def test_an_agent_may_retry_a_wrapped_model(pool: BudgetPool) -> None:
-    failing = FakeChatModel(replies=[ValueError("first"), "second"], usage=(10, 3))
+    failing = FakeChatModel(replies=[ModelAPIError(), "second"], usage=(10, 3))
     model: Any = budgeted(failing, pool).with_retry(wait_exponential_jitter=False)
     agent: Any = create_agent(model, middleware=[BudgetMiddleware(pool)])
 

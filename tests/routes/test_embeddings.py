@@ -61,6 +61,17 @@ class Plain(Embeddings):
         return await super().aembed_query(text)
 
 
+class Threaded(Plain):
+    """Its awaited methods run the others in a thread, without our context."""
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, self.embed_documents, texts)
+
+    async def aembed_query(self, text: str) -> list[float]:
+        return (await self.aembed_documents([text]))[0]
+
+
 class Typed(BaseModel, Embeddings):
     """Embeddings that are a pydantic model, as most are."""
 
@@ -98,11 +109,12 @@ WAYS: dict[str, Callable[[Any], Any]] = {
 each_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 
 
+@pytest.mark.parametrize("made", [Plain, Threaded])
 @each_way
 def test_each_call_is_one_call_that_is_counted_and_priced(
-    pool: BudgetPool, way: Callable[[Any], Any]
+    pool: BudgetPool, way: Callable[[Any], Any], made: type[Plain]
 ) -> None:
-    paying = budgeted(Plain(), pool)
+    paying = budgeted(made(), pool)
 
     way(paying)
 
