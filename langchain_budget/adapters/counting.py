@@ -114,6 +114,8 @@ class RequestCounter:
 
     def _count_tools(self, tools: Tools, tokenizer: Tokenizer) -> int:
         key = tokenizer, id(tools)
+        if not isinstance(tools, list | tuple):
+            return self._count_schema(tools, tokenizer)
         shape = hash((*_shape(tools),))
         held, seen, tokens = self._lists.get(key, (None, 0, 0))
         if held is not tools or seen != shape:

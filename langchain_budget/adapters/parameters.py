@@ -55,8 +55,14 @@ def texts(params: Mapping[str, Any]) -> Iterator[tuple[object, int]]:
     for name, value in chain(own, *(each.items() for each in _inner(params))):
         if name in _SAID and value:
             yield value, 0
-        elif isinstance(value, str | Mapping | list | type) and name not in _UNSAID:
+        elif name not in _UNSAID and _may_be_much(value):
             yield value, MUCH
+
+
+def _may_be_much(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) >= MUCH
+    return isinstance(value, type) or (isinstance(value, Mapping | list) and any(value))
 
 
 def has_form(params: Mapping[str, Any]) -> bool:
@@ -68,8 +74,9 @@ def has_form(params: Mapping[str, Any]) -> bool:
 
 def brings_more(params: Mapping[str, Any]) -> bool:
     """Whether the provider reads more than it is sent, such as what it searches."""
-    tools = params.get("tools") or ()
-    return any(map(params.get, _ELSEWHERE)) or any(map(_runs_there, tools))
+    tools = params.get("tools")
+    offered = tools if isinstance(tools, list | tuple) else ()
+    return any(map(params.get, _ELSEWHERE)) or any(map(_runs_there, offered))
 
 
 def _runs_there(tool: object) -> bool:

@@ -19,6 +19,7 @@ from langchain_core.messages import (
     ToolCall,
     ToolMessage,
 )
+from pydantic import BaseModel, Field
 
 from langchain_budget.adapters import counting
 from langchain_budget.adapters.counting import (
@@ -31,6 +32,7 @@ from langchain_budget.adapters.counting import (
     UNSEEN_KB,
     RequestCounter,
 )
+from langchain_budget.adapters.requests import Estimator
 from langchain_budget.pricing.prices import ModelRef
 from langchain_budget.pricing.tokens import count_text
 from tests.pricing.samples import CORE, TOOL_ARGS, TOOL_RESULT, TOOL_SCHEMA
@@ -244,6 +246,19 @@ def test_tools_that_are_no_plain_values_are_counted() -> None:
     assert RequestCounter().count([], tools, GPT_4O) > REQUEST_TOKENS + 5
 
 
+def test_tools_that_are_no_list_are_counted() -> None:
+    """Some clients take a single one, of a class of their own."""
+    for tools in (Schema(TOOL_SCHEMA), Offer(schema=TOOL_SCHEMA)):
+        held = Estimator(1).size([], {}, {"tools": tools})
+
+        assert held.input_tokens > exact(as_json(TOOL_SCHEMA))
+
+
+def test_a_class_counts_as_its_schema_wherever_it_is() -> None:
+    for form in (Offer, [Offer], {"schema": Offer}, [Offer.model_fields], {"n": len}):
+        assert RequestCounter().count([], None, GPT_4O, {"response_format": form}) > 10
+
+
 def test_equal_tools_count_the_same_in_a_new_list() -> None:
     counter = RequestCounter()
     counts = {counter.count([], [dict(TOOL_SCHEMA)], GPT_4O) for _ in range(3)}
@@ -274,6 +289,13 @@ class Question(HumanMessage):
     def tool_calls(self) -> tuple[()]:
         self.reads += 1
         return ()
+
+
+class Offer(BaseModel):
+    """What is on offer."""
+
+    schema_: dict[str, Any] = Field(alias="schema")
+    inner: list["Offer"] = Field(default_factory=list, description="And so on")
 
 
 class Schema(dict[str, Any]):

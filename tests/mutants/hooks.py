@@ -6,6 +6,28 @@ from tests.mutants.mutant import Mutant
 
 HOOKS: Final = (
     Mutant(
+        "the form of an answer costs nothing",
+        "adapters/schemas.py",
+        "            return _form(value)\n",
+        "            return str(value)\n",
+        "tests/providers/test_forms.py::test_a_call_whose_form_is_too_dear_is_not_made",
+    ),
+    Mutant(
+        "a file teaches of calls without one",
+        "adapters/requests.py",
+        "        if not request.media:\n",
+        "        if True:\n",
+        "tests/adapters/test_learning.py",
+    ),
+    Mutant(
+        "a cap in the body is thought to be lowered",
+        "adapters/requests.py",
+        "fixed_cap(params) or thinking(params)",
+        "thinking(params)",
+        "tests/providers/test_caps.py::"
+        "test_a_cap_in_the_body_which_nobody_can_lower_is_held_for_or_refused",
+    ),
+    Mutant(
         "a refusal does not stop a call",
         "adapters/callbacks.py",
         "    raise_error = True\n",
