@@ -163,14 +163,15 @@ class MeterHandler(BaseCallbackHandler):
         params = options.get("invocation_params") or {}
         caller = caller_of(metadata)
         alone = options.get("batch_size", 1) == 1
-        # All prompts of one `generate` are announced with the same object.
-        batch = None if alone else options.get("metadata")
-        start = object()
+        # The framework makes one of these for each call, and one for each `generate`.
+        announced = options.get("metadata")
+        batch = None if alone else options.get("invocation_params")
         for ledger, account in self._charged(caller, parent):
             if is_held_by_model(params, ledger):
                 continue
-            if (call := CALLS.joins(run_id, ledger, self)) is not None:
-                self._beside(call.owner, ledger)
+            if (call := CALLS.joins(run_id, ledger, announced)) is not None:
+                if call.owner is not self:
+                    self._beside(call.owner, ledger)
                 continue
             request = CALLS.estimator(ledger).size(messages, metadata, params)
             labels = labels_of_run(caller, run_id, parent, metadata)
@@ -179,7 +180,7 @@ class MeterHandler(BaseCallbackHandler):
             places = STEPS.places(ledger, account, parent)
             worst = self._reserve_worst()
             booking = Booking(
-                *(ledger, places, request, labels, worst, self, start, batch),
+                *(ledger, places, request, labels, worst, self, announced, batch),
                 *(all_heard(), self._mend),
             )
             try:

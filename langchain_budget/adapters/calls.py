@@ -12,6 +12,7 @@ from uuid import UUID
 from langchain_core.outputs import LLMResult
 
 from langchain_budget.adapters import charges
+from langchain_budget.adapters.batches import Batches
 from langchain_budget.adapters.clamp import fitted
 from langchain_budget.adapters.context import claimed
 from langchain_budget.adapters.exits import AllHeard, vetoed_run
@@ -19,7 +20,13 @@ from langchain_budget.adapters.growing import give_back, grow
 from langchain_budget.adapters.pieces import Piece
 from langchain_budget.adapters.requests import Estimator, Request
 from langchain_budget.adapters.runs import Runs
-from langchain_budget.adapters.settling import broken, charge_of, unended, unheard
+from langchain_budget.adapters.settling import (
+    broken,
+    charge_of,
+    included,
+    unended,
+    unheard,
+)
 from langchain_budget.adapters.underway import Call, UnderWay
 from langchain_budget.adapters.usage import with_more
 from langchain_budget.core.postings import Hold
@@ -46,10 +53,10 @@ class Booking(NamedTuple):
     """Hold the most that it can cost, not what is expected."""
     owner: object = None
     """The handler that books it."""
-    start: object = None
-    """What the bookings of one call by one handler share."""
+    announced: object = None
+    """What all handlers of this call are told with it."""
     batch: object = None
-    """What the prompts of one `generate` share, if there are several."""
+    """What they are told with all prompts of one `generate`, if there are several."""
     heard: AllHeard | None = None
     """Tells whether another handler refuses it, where that can be told."""
     mend: Callable[[BudgetExceeded], None] | None = None
@@ -70,6 +77,7 @@ class Calls:
         """Seconds that only ever rise: when a streaming call is to be kept open."""
         self.runs = Runs()
         self._open = UnderWay()
+        self._batches = Batches()
         self._under: dict[int, set[int]] = {}
         self._claimed: dict[str, int] = {}
         self._estimators: weakref.WeakKeyDictionary[Ledger, Estimator] = (
@@ -84,9 +92,9 @@ class Calls:
             found = self._estimators.setdefault(ledger, sizes)
         return found
 
-    def joins(self, run_id: UUID, ledger: Ledger, handler: object) -> Call | None:
+    def joins(self, run_id: UUID, ledger: Ledger, announced: object) -> Call | None:
         """The call, if it has its hold already, from what another hook heard."""
-        return self._open.join(run_id.int, ledger, handler)
+        return self._open.join(run_id.int, ledger, announced)
 
     def is_known(self, run_id: UUID) -> bool:
         """Whether some hook holds for the call, on any books."""
@@ -102,7 +110,9 @@ class Calls:
         key = run_id.int
         call = Call(booking.ledger, booking.owner, booking.request, booking.labels)
         call.heard = booking.heard
-        call.start, call.batch = booking.start, booking.batch
+        call.announced = booking.announced
+        if booking.batch is not None:
+            call.batch = self._batches.of(booking.batch, booking.ledger)
         self._open.add(key, call)
         try:
             self._adopt(call, key)
@@ -138,7 +148,12 @@ class Calls:
     def end(self, run_id: UUID, handler: object, result: LLMResult) -> None:
         """The call has ended well: settle at what was reported."""
         for call in self._open.take(run_id.int, handler):
-            self._settle(call, charge_of(call, result, self.estimator(call.ledger)))
+            known = call.batch.included(call, result) if call.batch else []
+            for each in known:
+                self._settle(each, included(each))
+            if call not in known:
+                charge = charge_of(call, result, self.estimator(call.ledger))
+                self._settle(call, charge)
 
     def fail(self, run_id: UUID, handler: object, error: BaseException) -> None:
         """The call has ended in *error*: settle at what it can have cost."""
@@ -177,9 +192,10 @@ class Calls:
 
     def _not_made(self, key: int, refused: Call) -> None:
         """Somebody said no, so the call is not made: the others get theirs back."""
-        others = [(key, call) for call in self._open.twins(key, refused)]
-        if refused.batch is not None:
-            others += self._open.batch(refused.batch)
+        if refused.batch is None:
+            others = self._open.twins(key, refused.announced)
+        else:
+            others = self._open.batch(refused.batch.announced)
         for number, call in others:
             self._open.remove(number, call)
             self._settle(call, None)

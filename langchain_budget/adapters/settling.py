@@ -14,6 +14,7 @@ from langchain_budget.adapters.underway import Call
 from langchain_budget.adapters.usage import (
     is_cache_hit,
     model_of_result,
+    says_all,
     usage_of_result,
     usage_told,
 )
@@ -38,7 +39,8 @@ def charge_of(call: Call, result: LLMResult, estimator: Estimator) -> Charge:
         counted = max(call.seen, estimator.text(text, request.model))
         output = usage.total_output if usage else counted
         return charges.estimated(request, output, tariff, call.labels, whole=True)
-    estimator.learn(request, usage)
+    if call.batch is None or not says_all(result):
+        estimator.learn(request, usage)
     return charges.reported(usage, tariff, call.labels)
 
 
@@ -61,6 +63,11 @@ def failed(charge: Charge, error: BaseException) -> Charge:
 def is_failure(error: BaseException) -> bool:
     """Whether the call went wrong: it was not cut off, by its caller or by a budget."""
     return isinstance(error, Exception) and not isinstance(error, BudgetRefused)
+
+
+def included(call: Call) -> Charge:
+    """What a call is charged whose usage another one has reported with its own."""
+    return charges.reported(Usage(0), tariff_of_paid(call), call.labels)
 
 
 def unended(call: Call) -> Charge:

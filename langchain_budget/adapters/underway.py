@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from langchain_core.messages import AIMessageChunk
@@ -15,6 +16,9 @@ from langchain_budget.adapters.usage import Raw
 from langchain_budget.core.postings import Hold
 from langchain_budget.forks import new_lock
 from langchain_budget.ledger import Ledger
+
+if TYPE_CHECKING:
+    from langchain_budget.adapters.batches import Batch
 
 
 @dataclass(slots=True, eq=False)
@@ -28,9 +32,9 @@ class Call:
     labels: Mapping[str, str]
     hold: Hold | None = None
     """`None` while it is being made."""
-    start: object = None
-    """Shared with what the same handler holds for this call on other books."""
-    batch: object = None
+    announced: object = None
+    """Told to all handlers of this call, and with no call of the same run id."""
+    batch: Batch | None = None
     """Shared with the other prompts of one `generate`, if there are several."""
     heard: AllHeard | None = None
     """Tells, if its end is not heard of, whether another handler has refused it."""
@@ -50,34 +54,29 @@ class Call:
     """When the store is to be told that the call is still running."""
     closed: bool = False
     lifeline: weakref.ref[UUID] | None = None
-    heard_by: set[int] = field(default_factory=set)
-    """The handlers that have heard of its start: each hears of a call once."""
 
 
 class UnderWay:
     """
     Calls by run id. Several may have one: users can give their calls one id.
 
-    A handler hears of each call once, so that a start that it hears again is that of
-    another call; a start that another handler has heard before is the same call.
+    All handlers of a call are told of it with one and the same object, by which it is
+    told apart from others.
     """
 
     def __init__(self) -> None:
         self._calls: dict[int, list[Call]] = {}
         self._lock = new_lock()
 
-    def join(self, key: int, ledger: Ledger, handler: object) -> Call | None:
+    def join(self, key: int, ledger: Ledger, announced: object) -> Call | None:
         """This very call on these books, if another handler has begun it."""
-        with self._lock:
-            for call in list(self._calls.get(key, ())):
-                if ledger.is_same(call.ledger) and id(handler) not in call.heard_by:
-                    call.heard_by.add(id(handler))
-                    return call
+        for call in list(self._calls.get(key, ())):
+            if call.announced is announced and ledger.is_same(call.ledger):
+                return call
         return None
 
     def add(self, key: int, call: Call) -> None:
         """A call begins."""
-        call.heard_by.add(id(call.owner))
         with self._lock:
             self._calls.setdefault(key, []).append(call)
 
@@ -108,23 +107,9 @@ class UnderWay:
             self.remove(key, call)
         return calls
 
-    def twins(self, key: int, one: Call) -> list[Call]:
-        """
-        What else is held for the call that *one* was to hold for.
-
-        On other books by the same handler, and by each other handler that has begun
-        one call more than this one has: the last of them.
-        """
-        starts: dict[int, list[object]] = {}
-        for call in self.of(key):
-            begun = starts.setdefault(id(call.owner), [])
-            if call.start not in begun:
-                begun.append(call.start)
-        mine = [each for each in starts.get(id(one.owner), ()) if each is not one.start]
-        same = {
-            id(begun[-1]) for begun in starts.values() if len(begun) > len(mine)
-        } | {id(one.start)}
-        return [call for call in self.of(key) if id(call.start) in same]
+    def twins(self, key: int, announced: object) -> list[tuple[int, Call]]:
+        """What is held for the same call: on other books, or by other handlers."""
+        return [(key, call) for call in self.of(key) if call.announced is announced]
 
     def drop(self, key: int, lifeline: object) -> list[Call]:
         """The calls that hung on *lifeline*; no lock: a finaliser may run in ours."""
@@ -136,11 +121,11 @@ class UnderWay:
             self._calls.pop(key, None)
         return lost
 
-    def batch(self, batch: object) -> list[tuple[int, Call]]:
-        """The calls that were begun with others in one `generate`."""
+    def batch(self, announced: object) -> list[tuple[int, Call]]:
+        """What is held for the prompts of one `generate`."""
         return [
             (key, call)
             for key, calls in list(self._calls.items())
             for call in list(calls)
-            if call.batch is batch and call.hold
+            if call.batch and call.batch.announced is announced and call.hold
         ]

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from langchain_core.messages import BaseMessage, UsageMetadata
 from langchain_core.messages.ai import add_usage
-from langchain_core.outputs import Generation, LLMResult
+from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
 from langchain_budget.pricing.usage import Usage
 
@@ -70,6 +70,23 @@ def usage_of_result(result: LLMResult, *, for_an_hour: bool = False) -> Usage | 
     first = _first(result)
     usage = usage_of(first, for_an_hour=for_an_hour) if first is not None else None
     return usage or _usage_of_output(result.llm_output or {})
+
+
+def says_all(result: LLMResult) -> bool:
+    """Tell whether it may have the usage of a whole request, so of all its prompts."""
+    return (
+        not _is_chat(result) and _usage_of_output(result.llm_output or {}) is not None
+    )
+
+
+def says_nothing(result: LLMResult) -> bool:
+    """Tell whether LangChain has left the usage out, as another prompt has it."""
+    told = (result.llm_output or {}).get("token_usage")
+    return told == {} and not _is_chat(result)
+
+
+def _is_chat(result: LLMResult) -> bool:
+    return isinstance(_first(result), ChatGeneration)
 
 
 def model_of_result(result: LLMResult) -> str:
