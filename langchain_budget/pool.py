@@ -235,6 +235,10 @@ def divided(each: Each) -> Each:
         msg = f"missing {', '.join(strange)}: labels are {', '.join(labels)}"
         raise InvalidName(msg)
     check_metadata(each.missing, "missing")
+    for value in each.named:
+        if not isinstance(value, str) or not value:
+            msg = f"named {value!r}: give the label's value as text, like '5'"
+            raise InvalidName(msg)
     if type(most) is not int or most < 1:
         msg = f"most={most!r}: give a whole number above zero"
         raise InvalidAmount(msg)

@@ -61,7 +61,7 @@ class Each(NamedTuple):
         """What its label says; empty where it says nothing."""
         if len(self.labels) == 1:
             return self._said(labels, self.labels[0])
-        values = [quote(self._said(labels, each), safe=" ") for each in self.labels]
+        values = [_quoted(each, safe=" ") for each in self._all_said(labels)]
         return BETWEEN.join(values) if all(values) else ""
 
     def account(self, path: str, labels: Mapping[str, str]) -> tuple[str, Spec] | None:
@@ -69,11 +69,15 @@ class Each(NamedTuple):
         value = self.value(labels)
         if not value:
             return None
-        last = self._said(labels, self.labels[-1])
-        spec = self.named.get(value) or self.named.get(last) or self.spec
+        said = self._all_said(labels)
+        spec = self.named.get(BETWEEN.join(said)) or self.named.get(said[-1])
+        spec = spec or self.spec
         if not spec.limits:
             return None
         return join(self.trunk(path), name_of(value)), spec
+
+    def _all_said(self, labels: Mapping[str, str]) -> list[str]:
+        return [self._said(labels, each) for each in self.labels]
 
     def _said(self, labels: Mapping[str, str], label: str) -> str:
         return labels.get(label) or self.missing.get(label, "")
@@ -140,7 +144,7 @@ def name_of(value: str) -> str:
     """
     if "%" not in value and _is_name(value):
         return value
-    quoted = quote(value, safe="", errors="surrogatepass").replace(".", "%2E")
+    quoted = _quoted(value, safe="").replace(".", "%2E")
     if len(quoted) <= LONGEST_NAME:
         return quoted
     digest = sha256(quoted.encode()).hexdigest()
@@ -154,12 +158,23 @@ def values_of(name: str) -> tuple[str, ...]:
     >>> values_of("ada+web search"), values_of("a%252Fb%2Bx")
     (('ada', 'web search'), ('a/b', 'x'))
     """
-    return tuple(unquote(part) for part in value_of(name).split(BETWEEN))
+    return tuple(_unquoted(part) for part in value_of(name).split(BETWEEN))
 
 
 def value_of(name: str) -> str:
     """The value of a label in an account's name; a very long one stays as it is."""
-    return unquote(name) if "%" in name else name
+    return _unquoted(name) if "%" in name else name
+
+
+def _quoted(value: str, *, safe: str) -> str:
+    return quote(value, safe=safe, errors="surrogatepass")
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return unquote(text, errors="surrogatepass")
+    except UnicodeDecodeError:  # a very long name, of which a part is a digest
+        return unquote(text)
 
 
 def _is_name(value: str) -> bool:

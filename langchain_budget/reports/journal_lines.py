@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from langchain_budget.core.amounts import NANOS, USD, Vector
 from langchain_budget.core.faults import InvalidJournal
 from langchain_budget.core.postings import CounterKey, Entry, Hold, Spill
+from langchain_budget.reports.render import writable
 
 FORMAT: Final = "langchain-budget journal"
 VERSION: Final = 1
@@ -71,8 +72,12 @@ def hold_line(hold: Hold, now: float) -> HoldLine:
 
 
 def text_of(line: Line) -> str:
-    """One line of JSON, with every field by its name and whole numbers as such."""
-    return json.dumps(_plain(line), ensure_ascii=False, separators=(",", ":"))
+    """
+    One line of JSON, with every field by its name and whole numbers as such.
+
+    It is ASCII: a label may have half a character, which UTF-8 cannot say.
+    """
+    return json.dumps(_plain(line), separators=(",", ":"))
 
 
 def line_of(number: int, text: str) -> Line:
@@ -83,7 +88,7 @@ def line_of(number: int, text: str) -> Line:
         InvalidJournal: It is none of our lines, or was cut off; with its number.
     """
     try:
-        return _adapter(_kind_of(text)).validate_json(text, strict=True)
+        return _read(_adapter(_kind_of(text)), text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -91,9 +96,18 @@ def line_of(number: int, text: str) -> Line:
         if not where:
             msg = f"line {number} is no line of a journal, or was cut off"
         raise InvalidJournal(msg) from error
-    except (ValueError, TypeError, StopIteration) as error:
+    except (ValueError, TypeError, StopIteration, RecursionError) as error:
         msg = f"line {number} is no line of a journal, or was cut off"
         raise InvalidJournal(msg) from error
+
+
+def _read(adapter: TypeAdapter[Line], text: str) -> Line:
+    try:
+        return adapter.validate_json(text, strict=True)
+    except ValidationError as error:
+        if "surrogate" not in error.errors()[0]["msg"]:
+            raise
+    return adapter.validate_python(json.loads(text))  # JSON that only Python reads
 
 
 def _kind_of(text: str) -> str:
@@ -153,5 +167,6 @@ def _number(unit: str, amounts: Vector) -> str:
 
 
 def _harmless(text: str) -> str:
-    """A text that no spreadsheet runs as a formula."""
+    """A text that no spreadsheet runs as a formula, and every file can have."""
+    text = writable(text)
     return f"'{text}" if text.startswith(_FORMULA) else text

@@ -8,9 +8,19 @@ from html import escape
 Rows = Sequence[Sequence[str]]
 
 
+def writable(text: str) -> str:
+    r"""
+    A text that can be written as UTF-8: halves of characters are spelt out.
+
+    >>> print(writable("caf\udce9"))
+    caf\udce9
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def text_table(heads: Sequence[str], rows: Rows) -> str:
     """A table in columns; those of numbers stand to the right."""
-    cells = [list(heads), *([*row] for row in rows)]
+    cells = [list(heads), *([*map(writable, row)] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
     right = [_numeric(rows, i) for i in range(len(heads))]
     lines = [_line(row, widths, right) for row in cells]
@@ -29,7 +39,7 @@ def html_table(title: str, heads: Sequence[str], rows: Rows) -> str:
     body = "".join(
         "<tr>"
         + "".join(
-            f'<td style="text-align:{side}">{escape(cell)}</td>'
+            f'<td style="text-align:{side}">{escape(writable(cell))}</td>'
             for side, cell in zip(aligned, row, strict=True)
         )
         + "</tr>"

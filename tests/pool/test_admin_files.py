@@ -356,3 +356,54 @@ def test_accounts_beside_a_pool_and_rolling_windows_travel_too(tmp_path):
     clock.advance(6 * 3600)
     restored.reserve(usd(5)).settle()
     assert restored.admin.verify().ok
+
+
+@pytest.mark.parametrize("form", ["jsonl", "condensed"])
+def test_half_a_character_in_a_label_is_exported_like_any_other(
+    store_url: str, file: Path, form: str
+) -> None:
+    pool = BudgetPool("acme", usd(10), store=store_url)
+    labels = {"agent": "caf\udce9", "user_id": "Zoë 😀 \\ud800"}
+    pool.reserve(usd(1), labels=labels).settle()
+    open_hold = pool.reserve(usd(2), labels=labels).hold
+
+    pool.admin.export(file, format=form)
+    restored = BudgetPool.restore(file)
+
+    assert file.read_bytes().isascii()
+    assert restored.report().by("agent").keys() == {("caf\udce9",)}
+    assert restored.ledger.store.hold(open_hold.id).labels == labels
+    assert restored.admin.verify().ok
+
+
+def test_a_spreadsheet_has_half_a_character_spelt_out(
+    pool: BudgetPool, tmp_path: Path
+) -> None:
+    pool.reserve(usd(1), labels={"agent": "caf\udce9", "model": "é"}).settle()
+
+    pool.admin.export(tmp_path / "acme.csv", format="csv")
+
+    text = (tmp_path / "acme.csv").read_text(encoding="utf-8")
+    assert ",caf\\udce9,,é," in text
+
+
+def test_a_report_with_half_a_character_can_be_printed(pool: BudgetPool) -> None:
+    pool.reserve(usd(1), labels={"agent": "caf\udce9"}).settle()
+
+    report = pool.report()
+
+    for shown in (str(report), report._repr_html_()):
+        assert b"caf\\udce9" in shown.encode()
+
+
+def test_files_of_older_releases_have_more_than_ascii(
+    busy: BudgetPool, file: Path
+) -> None:
+    busy.admin.export(file)
+    lines = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+    older = (json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    file.write_text("".join(older), encoding="utf-8")
+
+    restored = BudgetPool.restore(file)
+
+    assert ("Zoë",) in restored.report().by("agent")

@@ -24,6 +24,7 @@ from langchain_budget import (
     usd,
 )
 from langchain_budget.core.accounts import join, spec_of
+from langchain_budget.core.dividing import values_of
 from langchain_budget.events import Refused, WouldRefuse
 from langchain_budget.testing import FakeChatModel
 from langchain_budget.tree import open_account
@@ -531,3 +532,41 @@ def test_that_there_is_no_room_is_told_like_any_refusal(pool):
     assert type(event) is Refused
     assert (event.refusal, event.wanted_by) == (refused.value.refusal, "acme")
     assert event.labels == BOB
+
+
+@pytest.mark.parametrize("agent", ["schröder", "a/b", "x y", "50%", "a+b"])
+def test_combinations_may_be_named_as_they_are_said(pool, agent):
+    pool.limit_each(
+        "agent", "tool", limit=usd(5), named={f"{agent}+search": usd(1), "x": usd(2)}
+    )
+
+    own = pool.can_afford(usd(3), labels={"agent": agent, "tool": "search"})
+    of_the_tool = pool.can_afford(usd(3), labels={"agent": agent, "tool": "x"})
+
+    assert "of $1.00" in own.reason
+    assert "of $2.00" in of_the_tool.reason
+    assert pool.can_afford(usd(3), labels={"agent": "other", "tool": "search"})
+
+
+@pytest.mark.parametrize("value", [5, None, ""])
+def test_a_name_that_no_label_says_is_refused(pool, value):
+    with pytest.raises(InvalidName, match="as text"):
+        pool.limit_each("user_id", named={value: usd(1)})
+
+    assert pool.ledger.each == ()
+
+
+def test_half_a_character_in_a_combination_stops_no_call():
+    pool = BudgetPool("acme", tokens(5_000))
+    pool.limit_each("agent", "tool", limit=tokens(500), missing={"tool": "none"})
+    model = FakeChatModel(replies=["Hi."], usage=(60, 10))
+    config = {
+        "callbacks": [BudgetCallbackHandler(pool)],
+        "metadata": {"lc_agent_name": "caf\udce9"},
+    }
+
+    said = model.invoke("Hello", config=config).text
+
+    assert said == "Hi."
+    (account,) = pool.account(":agent+tool").report().balances
+    assert values_of(account.account.rpartition("/")[2]) == ("caf\udce9", "none")
