@@ -15,13 +15,13 @@ from langchain_budget.arguments import (
     several,
     traits_asked,
 )
-from langchain_budget.core.accounts import Spec, check_name, join, spec_of
+from langchain_budget.core.accounts import SEPARATOR, Spec, check_name, spec_of
 from langchain_budget.core.amounts import Amount
 from langchain_budget.core.leases import LEASE_TTL_SECONDS
 from langchain_budget.core.rules import HOLD_TTL_SECONDS
 from langchain_budget.core.traits import Traits
 from langchain_budget.errors import NotAnAccount
-from langchain_budget.funds import Funds, below
+from langchain_budget.funds import Funds, below, child_of
 from langchain_budget.holds import Reservation
 from langchain_budget.leases.lease import CLOCK, Clock, Lease, leased
 from langchain_budget.moving import Move, move
@@ -63,7 +63,7 @@ class Account(Funds):
         Open a child account, or attach to it when it is open already.
 
         Args:
-            name: Its name below this account; no `/`.
+            name: Its name below this account; no `/`, and not that of the pool.
             limit: A cap of its own, one amount or several. It still draws on every
                 account above, and caps may add up to more than the parent has.
             carve: What is taken out of this account for the child alone; the rest
@@ -274,7 +274,10 @@ class Account(Funds):
 
     def _move(self, parent: AccountView | str, name: str, reason: str) -> Move:
         name = check_name(name) if name else ""
-        return Move(self.path, self._payee(parent), name, reason)
+        move = Move(self.path, self._payee(parent), name, reason)
+        if SEPARATOR in self.path:  # what moves a root says so
+            child_of(move.parent, name or self.name)
+        return move
 
     def _asked(
         self,
@@ -283,7 +286,7 @@ class Account(Funds):
         warn_at: Iterable[object],
         traits: Traits,
     ) -> tuple[str, Spec]:
-        path = join(self.path, check_name(name))
+        path = child_of(self.path, name)
         limit, carve, share = money
         limits, carved = several(limit), amounts_of(carve)
         return path, spec_of(limits, carved, share, warn_at, traits.labels())

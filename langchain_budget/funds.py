@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from langchain_budget import grants
-from langchain_budget.core.accounts import BESIDE, join
+from langchain_budget.core.accounts import BESIDE, check_name, join
 from langchain_budget.core.amounts import Amount, Limit
-from langchain_budget.errors import InvalidTransfer, NotAnAccount
+from langchain_budget.errors import InvalidName, InvalidTransfer, NotAnAccount
 from langchain_budget.views import AccountView
 
 
@@ -114,3 +114,18 @@ def below(account: AccountView | str, near: str) -> str:
     if isinstance(account, AccountView) or account.startswith(inside):
         return path_of(account, near)
     return near if account == near else join(near, account)
+
+
+def child_of(parent: str, name: object) -> str:
+    """
+    The path of a new account *name* below *parent*, where it can be found by it.
+
+    Raises:
+        InvalidName: It is no name, or means another account there.
+    """
+    path = join(parent, check_name(name))
+    found = below(str(name), parent)
+    if found != path:
+        msg = f"account name {name!r}: below {parent!r} it means {found!r}, give another"
+        raise InvalidName(msg)
+    return path

@@ -18,6 +18,7 @@ from langchain_budget.core.amounts import Amount, usd
 from langchain_budget.core.announcements import BY_HAND, Freezes, agent_of
 from langchain_budget.core.faults import InvalidName
 from langchain_budget.events import Event
+from langchain_budget.funds import child_of
 from langchain_budget.pool import BudgetPool
 from langchain_budget.pricing.prices import PriceBook
 from langchain_budget.stores.base import Store
@@ -125,7 +126,7 @@ class PerAgentBudgets:
             InvalidName: There is no agent, or one is named twice or in a strange way.
             LimitConflict: The store has them with other budgets.
         """
-        agents = _agents(names)
+        agents = _agents(names, pool)
         made = BudgetPool(pool, self.total_api_cost_limit, store=store, prices=prices)
         for name in agents:
             self.register(made, name)
@@ -174,11 +175,13 @@ def _learn(freezes: Freezes, pool: BudgetPool) -> None:
             freezes.know(agent, balance.unit)
 
 
-def _agents(names: Iterable[str]) -> tuple[str, ...]:
+def _agents(names: Iterable[str], pool: str) -> tuple[str, ...]:
     given = (names,) if isinstance(names, str) else tuple(names)
     agents = tuple(map(check_name, given))
     twice = sorted({name for name in agents if agents.count(name) > 1})
     if not agents or twice:
         msg = f"agents {list(agents)!r}: name one or more, each of them once"
         raise InvalidName(msg)
+    for name in agents:
+        child_of(pool, name)
     return agents

@@ -155,6 +155,9 @@ class PoolConfig(Strict, Config):
                 specification; a note on the error says which it is.
             BudgetExceeded: There is not enough left to carve an account out of.
         """
+        for child in self.accounts:
+            with _in(f"accounts.{child}"):
+                child_of(self.name if name is None else name, child)
         pool = self._pool(name, store, prices)
         for labels, each in self.each.items():
             with _in(f"each.{labels}"):

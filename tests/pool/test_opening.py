@@ -195,3 +195,29 @@ async def test_nothing_is_opened_below_what_is_closed(pool: BudgetPool, do: Do) 
         await do(pool.open, "web")
     with pytest.raises(AccountClosed, match="'acme/web' is closed"):
         await do(web.open, "page")
+
+
+@pytest.mark.parametrize("name", ["acme", ":user", "acme:user"])
+async def test_an_account_is_not_named_like_one_that_its_name_means_already(
+    pool: BudgetPool, store: MemoryStore, name: str, do: Do
+) -> None:
+    web = await do(pool.open, "web")
+
+    with unchanged(store), pytest.raises(InvalidName, match="means 'acme") as refused:
+        await do(pool.open, name, limit=usd(1))
+
+    assert repr(name) in str(refused.value)
+    with unchanged(store), pytest.raises(InvalidName, match="means 'acme"):
+        await do(web.move_to, pool, name=name)
+
+
+async def test_further_below_an_account_may_be_named_like_its_pool(
+    pool: BudgetPool, do: Do
+) -> None:
+    web = await do(pool.open, "web")
+
+    opened = await do(web.open, "acme")
+
+    assert pool.account("web/acme").path == opened.path == "acme/web/acme"
+    with pytest.raises(InvalidName, match="means 'acme'"):
+        await do(opened.move_to, pool)
