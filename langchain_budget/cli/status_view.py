@@ -14,16 +14,22 @@ from rich.table import Table
 from rich.text import Text
 
 from langchain_budget.reports.explanation import Standing
+from langchain_budget.reports.render import text_table
 
 Look = Callable[[], Iterable[Standing]]
 
-COLUMNS: Final = ("limit", "spent", "held", "lent", "left")
+WORDS: Final = ("account", "state", "limit")
+COLUMNS: Final = ("spent", "held", "lent", "left")
+HEADS: Final = (*WORDS, *COLUMNS)
+NARROWEST: Final = 12
+"""Letters of each of these that stand in one line in any terminal."""
+
 STYLES: Final = {"active": "green", "exhausted": "red", "frozen": "bold blue"}
 
 
 def show(standings: Iterable[Standing]) -> None:
     """Print the table once."""
-    Console(highlight=False).print(table(standings))
+    _print(Console(highlight=False), standings)
 
 
 def watch(look: Look, interval: float, count: int | None) -> None:
@@ -36,9 +42,17 @@ def watch(look: Look, interval: float, count: int | None) -> None:
                     lambda: live.update(table(look()), refresh=True), interval, count
                 )
         else:
-            _repeat(lambda: console.print(table(look())), interval, count)
+            _repeat(lambda: _print(console, look()), interval, count)
     except KeyboardInterrupt:
         return
+
+
+def _print(console: Console, standings: Iterable[Standing]) -> None:
+    """Fit it into a terminal; a pipe or a file has lines of any length."""
+    if console.is_terminal:
+        console.print(table(standings))
+    else:
+        console.out(text_table(HEADS, list(_rows(standings))))
 
 
 def _repeat(show: Callable[[], None], interval: float, count: int | None) -> None:
@@ -51,28 +65,34 @@ def _repeat(show: Callable[[], None], interval: float, count: int | None) -> Non
 
 def table(standings: Iterable[Standing]) -> Table:
     """One row for each limit, accounts indented as they lie."""
-    listed = list(standings)
-    made = Table(box=box.SIMPLE_HEAD)
-    made.add_column("account", overflow="fold")
-    made.add_column("state", overflow="fold")
+    rows = list(_rows(standings))
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    for number, name in enumerate(WORDS):
+        longest = max((len(row[number]) for row in rows), default=0)
+        made.add_column(name, overflow="fold", min_width=min(longest, NARROWEST))
+    made.columns[-1].justify = "right"
     for name in COLUMNS:
         made.add_column(name, justify="right", no_wrap=True)
+    for name, told, *cells in rows:
+        made.add_row(Text(name), _state(told), *map(Text, cells))
+    return made
+
+
+def _rows(standings: Iterable[Standing]) -> Iterable[tuple[str, ...]]:
+    listed = list(standings)
     top = listed[0].account.count("/") if listed else 0
     for standing in listed:
         depth = standing.account.count("/") - top
         name = standing.account if not depth else standing.account.rpartition("/")[2]
-        for row in _rows(standing, "  " * depth + name):
-            made.add_row(*row)
-    return made
+        yield from _lines(standing, "  " * depth + name)
 
 
-def _rows(standing: Standing, name: str) -> Iterable[tuple[Text, ...]]:
+def _lines(standing: Standing, name: str) -> Iterable[tuple[str, ...]]:
     if not standing.balances:
-        yield Text(name), _state(standing.state_of()), *(Text("") for _ in COLUMNS)
+        yield name, standing.state_of(), *("" for _ in HEADS[2:])
     for number, balance in enumerate(standing.balances):
-        cells = balance.cells()[2:]
-        first = Text(name if not number else "")
-        yield first, _state(standing.state_of(balance)), *map(Text, cells)
+        first = name if not number else ""
+        yield first, standing.state_of(balance), *balance.cells()[2:]
 
 
 def _state(told: str) -> Text:

@@ -30,6 +30,7 @@ from langchain_budget.config.pool_fields import (
 from langchain_budget.core.amounts import Amount
 from langchain_budget.core.dividing import BETWEEN, MOST
 from langchain_budget.core.faults import BudgetError
+from langchain_budget.funds import child_of
 from langchain_budget.pool import BudgetPool
 from langchain_budget.pricing.prices import PriceBook, PriceTable, first_price
 from langchain_budget.stores.base import Store

@@ -1,5 +1,6 @@
 """What operators type, and what they are told."""
 
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from langgraph.graph import END, START, StateGraph
+from rich.console import Console
 
 from langchain_budget import (
     BudgetCallbackHandler,
@@ -22,7 +24,9 @@ from langchain_budget import (
     tokens,
     usd,
 )
+from langchain_budget.cli import status_view
 from langchain_budget.cli.app import app
+from langchain_budget.cli.looking import standing_below
 from langchain_budget.cli.operate import STORE_VARIABLE, without_secrets
 from langchain_budget.core.postings import Basis
 from langchain_budget.core.rules import Charge, Order
@@ -106,6 +110,44 @@ def test_the_status_is_a_tree(pool: BudgetPool, operate: Operate) -> None:
     assert table(ran)["research"].startswith("frozen: odd")
     assert "mail" not in ran.output
     assert "mail" in operate("status", "acme", "--all").output
+
+
+def test_in_a_pipe_each_limit_has_a_line_of_its_own(
+    pool: BudgetPool, operate: Operate
+) -> None:
+    name = "a research team of the north, the south, the east and the west of it all"
+    pool.open(name, limit=tokens(1_000).per("day"))
+
+    ran = operate("status", "acme")
+
+    [line] = [line for line in ran.output.splitlines() if "team" in line]
+    words = re.split(r"  +", line.strip())
+    assert words[:3] == [name, "active", "1,000 tokens per day"]
+
+
+def test_a_terminal_of_eighty_columns_has_room_for_names_and_states(
+    pool: BudgetPool,
+) -> None:
+    pool.open("a research", limit=tokens(1_000).per("day")).open("b" * 100)
+    console = Console(width=80, record=True, file=io.StringIO(), force_terminal=True)
+
+    console.print(status_view.table(standing_below(pool)))
+
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    assert re.search(r"^ *a research +active +1,000 tokens", text, re.MULTILINE)
+
+
+def test_a_name_in_letters_that_the_terminal_does_not_know_is_shown_all_the_same(
+    pool: BudgetPool, run: Run, sqlite_url: str
+) -> None:
+    pool.open("sch\xf6n")
+    environment = {"PYTHONIOENCODING": "ascii", STORE_VARIABLE: sqlite_url}
+
+    ran = run("status", "acme", **environment)
+
+    assert (ran.code, ran.err) == (0, "")
+    assert "sch\\xf6n" in ran.out
 
 
 def test_the_status_for_programs(operate: Operate) -> None:
