@@ -108,8 +108,16 @@ class Admission(Dividing):
         if hold.status is not Status.OPEN:
             raise HoldNotOpen(hold.id, hold.status)
         if self.listeners:
-            self.tell_of(unlent(posting, answer), _reserved(hold, answer.seq))
+            self._tell_of(hold, posting, answer)
         return hold
+
+    def _tell_of(self, hold: Hold, posting: Posting, receipt: Receipt) -> None:
+        """A listener that is cut off, as by `SystemExit`, stops what was held for."""
+        try:
+            self.tell_of(unlent(posting, receipt), _reserved(hold, receipt.seq))
+        except BaseException:
+            self.late.append(Closing(hold, None))
+            raise
 
     def _check_size(self, path: str, order: Order) -> Talk[None]:
         refusal = too_large(path, order.amounts, self.per_call)

@@ -2,9 +2,19 @@ import logging
 
 import pytest
 
-from langchain_budget import BudgetExceeded, BudgetPool, MemoryStore, usd
+from langchain_budget import (
+    BudgetCallbackHandler,
+    BudgetExceeded,
+    BudgetPool,
+    MemoryStore,
+    budgeted,
+    tokens,
+    usd,
+)
 from langchain_budget import events as happened
 from langchain_budget.core.events import Event, ThresholdCrossed
+from langchain_budget.testing import FakeChatModel
+from tests.invariants import assert_quiet
 from tests.twins import Do
 
 
@@ -216,3 +226,54 @@ async def test_exhausted_and_revived_are_announced_once_each(
     told = [kind for kind in kinds(events) if kind.startswith("Account")]
     assert told == ["AccountFrozen", "AccountThawed"]
     assert pool.balance().available == usd(1)
+
+
+class CutOff(BaseException):
+    """As `SystemExit` of a signal is: not one's own error, and not an `Exception`."""
+
+
+@pytest.mark.parametrize("during", ["Reserved", "Settled", "Released"])
+async def test_a_listener_that_is_cut_off_leaves_nothing_held(
+    pool: BudgetPool, during: str, do: Do
+) -> None:
+    def cut_off(event: Event) -> None:
+        if type(event).__name__ == during:
+            stop()
+            raise CutOff
+
+    stop = pool.subscribe(cut_off)
+
+    async def use() -> None:
+        hold = await do(pool.reserve, usd(3))
+        if during == "Settled":
+            await do(hold.settle, usd(3))
+        await do(hold.release)
+
+    with pytest.raises(CutOff):
+        await use()
+
+    assert pool.balance().held == usd(0)
+    assert pool.balance().spent == usd(3 if during == "Settled" else 0)
+    await spend(pool, 1, do)
+    assert_quiet(pool.ledger.store)
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+def test_a_call_that_is_cut_off_there_is_not_made_and_holds_nothing(
+    wrap: bool,  # noqa: FBT001  # pytest passes it by name
+) -> None:
+    def cut_off(event: Event) -> None:
+        if isinstance(event, happened.Reserved):
+            raise CutOff
+
+    pool, model = BudgetPool("acme", tokens(9_999)), FakeChatModel(usage=(12, 3))
+    pool.subscribe(cut_off)
+    asked = budgeted(model, pool) if wrap else model
+    callbacks = [] if wrap else [BudgetCallbackHandler(pool)]
+
+    with pytest.raises(CutOff):
+        asked.invoke("Hi", {"callbacks": callbacks})
+
+    assert model.calls == ()
+    assert pool.report().total.amounts == {}
+    assert_quiet(pool.ledger.store)
