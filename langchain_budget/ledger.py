@@ -22,6 +22,7 @@ from langchain_budget.core.postings import (
     Receipt,
     Refusal,
 )
+from langchain_budget.core.rolling import rolls
 from langchain_budget.core.routes import Route
 from langchain_budget.core.rules import (
     HOLD_TTL_SECONDS,
@@ -79,11 +80,12 @@ class Ledger(Admission):
         """
         path = hold.account
         route = self._routes.get(path) or (yield from self.route(path))
-        posting = rules.settle(hold, charge, route)
+        now = (yield from self.now()) if rolls(hold) else 0.0
+        posting = rules.settle(hold, charge, route, now)
         answer: Receipt | Refusal | Hold = yield posting
         if type(answer) is Refusal and answer.kind is Kind.STALE:
             route, answer = yield from self.close_anew(
-                hold, lambda route: rules.settle(hold, charge, route)
+                hold, lambda route: rules.settle(hold, charge, route, now)
             )
         if isinstance(answer, Refusal):
             answer = yield from self._supersede(answer, charge)

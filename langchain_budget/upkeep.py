@@ -113,14 +113,15 @@ class Upkeep(Books):
                 return route, answer
 
     def _expire(self, hold: Hold) -> Talk[None]:
+        now = (yield from self.now()) if rolling.rolls(hold) else 0.0
         route, answer = yield from self.close_hold(
-            hold, lambda route: rules.expire(hold, route)
+            hold, lambda route: rules.expire(hold, route, now)
         )
         if isinstance(answer, Refusal):
             return
         yield from self.drain_all(route)
         self.queue.call()
-        posting = rules.expire(hold, route)
+        posting = rules.expire(hold, route, now)
         event = HoldExpired(
             account=hold.account,
             seq=answer.seq,

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from langchain_budget.core.postings import Balance, CounterKey, Delta, Note, Posting
-from langchain_budget.core.windows import LIVE, SLOTS, Window
+from langchain_budget.core.postings import (
+    Balance,
+    CounterKey,
+    Delta,
+    Hold,
+    Note,
+    Posting,
+)
+from langchain_budget.core.windows import LIVE, SLOTS, Window, has_left
 
 Limit = tuple[str, str, Window]
 """An account, a unit, and a rolling window."""
@@ -51,6 +58,17 @@ def rolled(
         note=Note(reason=f"{unit} in any {window.span}"),
         during=(span.start, span.end),
     )
+
+
+def rolls(hold: Hold) -> bool:
+    """Whether a hold was taken out of a rolling window."""
+    return any("~" in key[2] for delta in hold[4] if delta[0][:1] for key in delta[0])
+
+
+def counted(delta: Delta, hold: Hold, now: float) -> Delta:
+    """The same without the counters that what the hold is charged has left by *now*."""
+    keys = (key for key in delta.counters if not has_left(key[2], hold.opened_at, now))
+    return delta._replace(counters=tuple(keys))
 
 
 def _left(before: int, part: int) -> Iterator[int]:

@@ -25,8 +25,8 @@ from langchain_budget.core.postings import (
     Status,
     new,
 )
+from langchain_budget.core.rolling import counted
 from langchain_budget.core.routes import Line, Route
-from langchain_budget.core.windows import has_left
 
 HOLD_TTL_SECONDS: Final = 900.0
 """How long a hold lives when nobody says otherwise: a quarter of an hour."""
@@ -157,9 +157,9 @@ def shortfall(route: Route, refusal: Refusal) -> int:
     return refusal.wanted - (refusal.balance.available or 0)
 
 
-def settle(hold: Hold, charge: Charge, route: Route) -> Posting:
-    """Book what was really used, and give back the rest of the hold."""
-    spent = _spent(hold, charge.amounts, route)
+def settle(hold: Hold, charge: Charge, route: Route, now: float = 0.0) -> Posting:
+    """Book what was used, but for windows that it has left by *now*; free the rest."""
+    spent = _spent(hold, charge.amounts, route, now)
     return _close(hold, "settle", _SETTLED, charge, spent, route.closing)
 
 
@@ -179,12 +179,12 @@ def keep(hold: Hold, ttl_seconds: float) -> Posting:
     return Posting(f"{hold.id}:keep", "keep", hold.account, hold=asked)
 
 
-def expire(hold: Hold, route: Route) -> Posting:
+def expire(hold: Hold, route: Route, now: float = 0.0) -> Posting:
     """Close a hold past its time: charged as estimated if the call had started."""
     if not hold.started:
         return _close(hold, "expire", Status.EXPIRED, NOT_USED, (), route.closing)
     charge = Charge(hold.amounts, Basis.ESTIMATED, hold.labels)
-    spent = _spent(hold, charge.amounts, route)
+    spent = _spent(hold, charge.amounts, route, now)
     return _close(hold, "expire", Status.EXPIRED, charge, spent, route.closing)
 
 
@@ -218,28 +218,24 @@ def supersede(hold: Hold, charge: Charge, route: Route, now: float = 0.0) -> Pos
         f"{hold.id}:supersede",
         "supersede",
         hold.account,
-        tuple(_still(delta, hold, now) for delta in _spent(hold, difference, route)),
+        tuple(
+            counted(delta, hold, now) if delta.spent < 0 else delta
+            for delta in _spent(hold, difference, route)
+        ),
         hold=CloseHold(hold.id, _SETTLED, charge.basis, charge.amounts, before),
         note=Note(difference, doubt, charge.basis, charge.labels, str(hold.basis)),
         seen=route.closing,
     )
 
 
-def _still(delta: Delta, hold: Hold, now: float) -> Delta:
-    """What is given back, where what the hold was charged is still counted."""
-    if delta.spent >= 0:
-        return delta
-    keys = (key for key in delta.counters if not has_left(key[2], hold.opened_at, now))
-    return delta._replace(counters=tuple(keys))
-
-
 def opened(posting: Posting) -> Hold:
     """The hold that a reserve has just opened; the store alone knows the hours."""
-    _, _, account, deltas, _, asked, *_ = posting
+    _, _, account, deltas, _, asked, *_, during = posting
     assert type(asked) is OpenHold  # noqa: S101  # only reserves are passed
     hold_id, _, started, amounts, worst, labels = asked
     fields = (hold_id, account, amounts, worst, deltas, started)
-    return new(Hold, (*fields, 0.0, 0.0, _OPEN, _NONE, NOTHING, labels))
+    at = during[0] if during else 0.0
+    return new(Hold, (*fields, at, 0.0, _OPEN, _NONE, NOTHING, labels))
 
 
 def closed(hold: Hold, charge: Charge | None) -> Hold:
@@ -284,7 +280,9 @@ def _close(  # noqa: PLR0913, PLR0917  # each of them differs from one end to an
     return new(Posting, (posting_id, kind, account, deltas, (), asked, *rest))
 
 
-def _spent(hold: Hold, amounts: Vector, route: Route) -> tuple[Delta, ...]:
+def _spent(
+    hold: Hold, amounts: Vector, route: Route, now: float = 0.0
+) -> tuple[Delta, ...]:
     """In the counters that were held, so in the windows the hold was opened in."""
     lines: dict[str, Line] = {}
     for keys, _, _, _, lent, _, spill in hold[4]:
@@ -297,4 +295,4 @@ def _spent(hold: Hold, amounts: Vector, route: Route) -> tuple[Delta, ...]:
     for unit, value in amounts.items():
         keys, spill = lines.get(unit) or route.line(unit)
         spent.append(new(Delta, (keys, 0, 0, value, 0, False, spill)))
-    return tuple(spent)
+    return tuple([counted(each, hold, now) for each in spent] if now else spent)

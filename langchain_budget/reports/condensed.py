@@ -98,7 +98,7 @@ class Condensed:
             yield from self._summed()
         self._at = entry.at
         if not self._is_over(entry):
-            yield self._next(_poured(entry))
+            yield self._next(self._poured(entry))
         elif entry.kind in CHARGES:
             self._day.add(entry)
 
@@ -113,6 +113,29 @@ class Condensed:
             return not self._whole.may_change(entry.hold)
         row = self._whole.rows.get(entry.account)
         return entry.kind == CARRIED or (row is not None and row.is_passing)
+
+    def _poured(self, entry: Entry) -> Entry:
+        """
+        The same, so that it comes to the same wherever it stands.
+
+        What spilled is said. It was judged, and what it relied on may come later.
+        """
+        deltas = tuple(
+            each if self._passes(each) else each._replace(guarded=False, spill=())
+            for each in entry.deltas
+        )
+        spilled = tuple(
+            Delta((key,), granted, held, spent, lent)
+            for key, granted, held, spent, lent in entry.spilled
+        )
+        released = entry.released and self._kept.open.get(entry.hold, entry.released)
+        return entry._replace(deltas=deltas + spilled, spilled=(), released=released)
+
+    def _passes(self, delta: Delta) -> bool:
+        """Whether a guarded delta is affordable among what is kept."""
+        left = [self._kept.balance(key).available for key in delta.counters]
+        wanted = delta.held + delta.spent + delta.lent - delta.granted
+        return delta.guarded and all(each is None or each >= wanted for each in left)
 
     def _summed(self) -> Iterator[Entry]:
         """What was charged since the last time."""
@@ -157,18 +180,6 @@ class Condensed:
         numbered = entry._replace(seq=self._kept.seq + 1)
         self._kept.add(numbered)
         return numbered
-
-
-def _poured(entry: Entry) -> Entry:
-    """The same where what spilled is said, and does not depend on what was before."""
-    deltas = (
-        each if each.guarded else each._replace(spill=()) for each in entry.deltas
-    )
-    spilled = (
-        Delta((key,), granted, held, spent, lent)
-        for key, granted, held, spent, lent in entry.spilled
-    )
-    return entry._replace(deltas=(*deltas, *spilled), spilled=())
 
 
 def parts_of(key: LineKey, line: Line) -> Iterator[Part]:

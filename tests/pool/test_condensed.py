@@ -227,6 +227,28 @@ def test_books_can_be_condensed_again(
     assert len(twice.admin.journal()) <= len(once.admin.journal())
 
 
+@pytest.mark.parametrize("end", ["expired", "settled", "open", "released"])
+def test_slices_that_only_watch_may_be_overdrawn(
+    file: Path, clock: StillClock, end: str
+) -> None:
+    pool = BudgetPool("acme", usd(10), store=MemoryStore(clock))
+    watched = pool.open("watched", carve=usd(1), enforce=False)
+    held = watched.reserve(usd(2), ttl_seconds=5)
+    if end == "settled":
+        held.settle()
+    elif end == "released":
+        held.release()
+        watched.transfer(pool, usd(1))
+        watched.reserve(usd(1)).settle()
+    elif end == "expired":
+        clock.advance(10)
+        pool.balance()
+
+    restored = condensed(pool, file, MemoryStore(clock))
+
+    assert_equal_books(restored, pool)
+
+
 @settings(max_examples=100, deadline=None)
 @given(MOVES)
 def test_any_condensed_books_say_the_same(
@@ -235,7 +257,7 @@ def test_any_condensed_books_say_the_same(
     clock = StillClock(1_000)
     pool = BudgetPool("acme", usd(6), usd(2).per("hour"), store=MemoryStore(clock))
     pool.open("web", carve=usd(2)).open("deep", limit=usd(1))
-    pool.open("mail", limit=usd(4).per("5h"))
+    pool.open("mail", carve=usd(1), limit=calls(9).per("5h"), enforce=False)
     play(pool, clock, moves)
     file = tmp_path_factory.mktemp("journals") / "acme.jsonl"
 

@@ -13,9 +13,11 @@ from langchain_budget import (
     BudgetPool,
     MemoryStore,
     StoreUnavailable,
+    calls,
     tokens,
     usd,
 )
+from langchain_budget.core.rules import Charge, Order
 from langchain_budget.events import AccountThawed
 from langchain_budget.stores._open import open_store
 from langchain_budget.testing import FakeChatModel, StillClock
@@ -224,3 +226,25 @@ def test_a_window_shorter_than_the_answers_of_the_store_is_refused_not_waited_fo
 
     with pytest.raises(StoreUnavailable, match="changed 8 times"):
         pool.reserve(usd(1))
+
+
+@pytest.mark.parametrize("how", ["settle", "expire"])
+def test_a_call_that_took_longer_than_two_windows_has_left_when_it_ends(
+    how: str,
+) -> None:
+    clock = StillClock(1_800_000_000)
+    pool = BudgetPool("acme", usd(9), calls(1).per("1min"), store=MemoryStore(clock))
+    limited = pool.open("each", limit=calls(1).per("1min"))
+    lives = 124 if how == "expire" else 900
+    order = Order({"calls": 1, "usd": 5}, ttl_seconds=lives, started=True)
+    hold = pool.ledger.run(pool.ledger.reserve(limited.path, order))
+    clock.advance(125)
+    if how == "settle":
+        assert not pool.can_afford(calls(1))  # it is held still
+        pool.ledger.run(pool.ledger.settle(hold, Charge({"calls": 1, "usd": 5})))
+
+    assert limited.can_afford(calls(1))
+    assert pool.balance().spent.value == 5
+    limited.reserve(calls(1)).settle(calls(1))
+    assert not limited.can_afford(calls(1))
+    assert pool.admin.verify().ok
