@@ -107,15 +107,24 @@ def cap_asked(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> int | N
 
 def fixed_cap(params: Mapping[str, Any]) -> int:
     """The cap in `extra_body`, which goes over whatever else is said; 0 for none."""
-    body = params.get("extra_body")
-    caps = map(body.get, _CAPS) if isinstance(body, Mapping) else ()
-    return max((_positive([cap], 0) for cap in caps), default=0)
+    caps = map(_body(params).get, _CAPS)
+    return max(_positive([cap], 0) for cap in caps)
 
 
 def _inner(params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Settings within settings; what stands in the last wins over the others."""
-    found = (params.get(name) for name in ("model_kwargs", "extra_body"))
-    return [each for each in found if isinstance(each, Mapping)]
+    return [_within(params, "model_kwargs"), _body(params)]
+
+
+def _body(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What goes into the body of the request as it stands."""
+    body = _within(params, "extra_body")
+    return body or _within(_within(params, "model_kwargs"), "extra_body")
+
+
+def _within(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = settings.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _positive(numbers: Iterable[object], otherwise: int) -> int:

@@ -154,6 +154,20 @@ async def test_a_cap_in_the_body_which_nobody_can_lower_is_held_for_or_refused(
     assert_quiet(large.ledger.store)
 
 
+async def test_a_cap_in_the_body_is_found_among_further_settings(
+    scripted: ScriptedServer,
+) -> None:
+    body = {"extra_body": {"max_tokens": 3_000}}
+    model = ANTHROPIC.client(scripted, max_tokens=100, model_kwargs=body)
+
+    with pytest.raises(BudgetExceeded, match="3,000"):
+        await ask(
+            budgeted(model, BudgetPool("acme", output_tokens(2_999))), "invoke", "Hi"
+        )
+
+    assert scripted.log() == ()
+
+
 async def test_a_cap_in_the_body_below_what_is_left_stays(
     provider: Provider, pool: BudgetPool, scripted: ScriptedServer
 ) -> None:
