@@ -83,7 +83,7 @@ class Admission(Dividing):
         self, store: Store, new_id: Callable[[], str], prices: PriceBook
     ) -> None:
         super().__init__(store, new_id, prices)
-        self.late: deque[Closing | Callable[[], Talk[None]]] = deque()
+        self.late: deque[Closing | Callable[[], Talk[object]]] = deque()
         """Left by finalisers, and by settles that the store could not take."""
 
     def reserve(self, path: str, order: Order) -> Talk[Hold]:

@@ -152,7 +152,7 @@ class Ledger(Admission):
             raise
         return None
 
-    def finish(self, ending: Callable[[], Talk[None]]) -> Talk[None]:
+    def finish(self, ending: Callable[[], Talk[object]]) -> Talk[None]:
         """Have a talk that ends something; in a finaliser perhaps with the next one."""
         try:
             yield from ending()
@@ -218,7 +218,7 @@ class Ledger(Admission):
             if self.late and self.late[-1] is left:
                 return
 
-    def _finish_late(self, ending: Callable[[], Talk[None]]) -> Talk[None]:
+    def _finish_late(self, ending: Callable[[], Talk[object]]) -> Talk[None]:
         """Nobody waits for it any more who could be told that it fails."""
         try:
             yield from self.finish(ending)

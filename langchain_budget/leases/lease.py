@@ -14,7 +14,7 @@ from langchain_budget.core.amounts import Amount, vector
 from langchain_budget.core.events import Event
 from langchain_budget.core.faults import InvalidAmount
 from langchain_budget.core.postings import Receipt
-from langchain_budget.errors import InvalidLease, StoreError
+from langchain_budget.errors import InvalidLease, StoreError, StoreReentered
 from langchain_budget.leases.purse import Purse, Terms
 from langchain_budget.leases.store import LeaseStore
 from langchain_budget.ledger import Ledger
@@ -113,6 +113,9 @@ class Lease(Generic[AccountT]):
     ) -> None:
         try:
             self.ledger.run(close_account(self.ledger, self.account.path))
+        except StoreReentered:
+            lease = self.ledger.lease
+            lease.contract.shared.late.append(lease.given_back)
         except StoreError as failed:
             _log.warning(_LEFT, self.account.path, failed)
 

@@ -207,6 +207,23 @@ def test_who_reads_or_reserves_amid_a_question_is_told_so(
     assert_quiet(pool.ledger.store)
 
 
+def test_a_lease_that_is_given_up_amid_a_question_is_given_back(
+    pool: BudgetPool, store: str
+) -> None:
+    def leased() -> Iterator[None]:
+        with pool.lease(tokens(100)) as worker:
+            worker.reserve(tokens(3)).settle(tokens(2))
+            yield
+
+    Reader(leased())
+    with collecting_in(AMID[store]):
+        in_time(lambda: pool.reserve(tokens(1)).release())
+
+    balance = pool.balance("tokens")
+    assert (balance.spent, balance.lent) == (tokens(2), tokens(0))
+    assert_quiet(pool.ledger.store)
+
+
 def test_nobody_is_told_of_one_thing_amid_another() -> None:
     pool, heard, lock = BudgetPool("acme", LIMIT), list[Event](), threading.Lock()
 
