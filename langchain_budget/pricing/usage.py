@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -67,10 +68,16 @@ class Terms(NamedTuple):
 
         Any input may be read from a cache, and any output may be reasoning.
         """
-        into = (*_INPUT, *((2,) * self.writes), *((3,) * self.for_an_hour))
-        out = (*_OUTPUT, *((7,) * self.voice))
-        return (*into, *((4,) * self.audio)), out
+        into = {
+            "input": True,
+            "cache_read": True,
+            "cache_write": self.writes,
+            "cache_write_1h": self.for_an_hour,
+            "input_audio": self.audio,
+        }
+        out = {"output": True, "reasoning": True, "output_audio": self.voice}
+        return _positions(into), _positions(out)
 
 
-_INPUT = Usage._fields.index("input"), Usage._fields.index("cache_read")
-_OUTPUT = Usage._fields.index("output"), Usage._fields.index("reasoning")
+def _positions(wanted: Mapping[str, bool]) -> tuple[int, ...]:
+    return tuple(Usage._fields.index(name) for name, is_so in wanted.items() if is_so)
