@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from langchain_budget.core import moves
 from langchain_budget.core.accounts import Row, parent_of
+from langchain_budget.core.amounts import show
 from langchain_budget.core.events import BudgetChanged
 from langchain_budget.core.policies.allocation import Claim
 from langchain_budget.core.postings import (
@@ -18,11 +19,19 @@ from langchain_budget.core.postings import (
 )
 from langchain_budget.core.routes import Route
 from langchain_budget.core.traits import priority_of
-from langchain_budget.errors import BudgetExceeded, InvalidPolicy, UnknownAccount
+from langchain_budget.errors import (
+    BudgetExceeded,
+    InvalidPolicy,
+    OverAllocated,
+    UnknownAccount,
+)
 from langchain_budget.ledger import Ledger
 from langchain_budget.reports.doubts import Span
 from langchain_budget.spending import Periods, Spending, spending_of
 from langchain_budget.stores._drive import Ask, Talk
+
+Policy = Callable[[Sequence[Claim], int], Mapping[str, int]]
+"""Divides a total among claims; whole units by name. See `core.policies`."""
 
 Decide = Callable[[Sequence[Claim]], Mapping[str, int]]
 """What each is to have left from now on, by name; who is left out is left alone."""
@@ -54,7 +63,7 @@ def divide(ledger: Ledger, desk: Desk, decide: Decide, reason: str) -> Talk[Divi
         ledger.forget(named=False)
         members = yield from members_of(ledger, desk)
         claims = yield from claims_of(desk, members)
-        parts = decide(claims)
+        parts = answered(decide(claims), claims)
         try:
             changed = yield from _posted(ledger, desk, members, parts, reason)
         except BudgetExceeded as refusal:
@@ -131,7 +140,11 @@ def _posted(
 ) -> Talk[Divided | None]:
     """One posting for all; nothing when accounts have changed meanwhile."""
     parent = yield from ledger.route(desk.path)
-    changes = _changes(members, parts)
+    changes = {
+        member.name: Change(member.balance.available or 0, parts[member.name])
+        for member in members
+        if member.name in parts
+    }
     more = [
         (member.route, changes[member.name].after - changes[member.name].before)
         for member in members
@@ -154,18 +167,70 @@ def _posted(
     return Divided(changes, events) if isinstance(answer, Receipt) else None
 
 
-def _changes(members: Sequence[Member], parts: Mapping[str, int]) -> dict[str, Change]:
-    """What is different afterwards; raises for names that nobody has."""
-    names = {member.name for member in members}
-    unknown = sorted(parts.keys() - names)
+def answered(answer: object, claims: Sequence[Claim]) -> dict[str, int]:
+    """
+    What a policy answers, if books can be kept by it.
+
+    Raises:
+        InvalidPolicy: It does not give whole units, zero or more, to those who claim.
+    """
+    if not isinstance(answer, Mapping):
+        msg = (
+            f"the policy answers {answer!r}: have it return what each gets, by name, "
+            f"in whole units"
+        )
+        raise InvalidPolicy(msg)
+    names = {claim.name for claim in claims}
+    unknown = sorted(str(name) for name in answer if name not in names)
     if unknown:
         msg = f"{', '.join(unknown)}: not among {', '.join(sorted(names))}"
         raise InvalidPolicy(msg)
-    return {
-        member.name: Change(member.balance.available or 0, parts[member.name])
-        for member in members
-        if member.name in parts
-    }
+    for name, part in answer.items():
+        if type(part) is not int or part < 0:
+            msg = f"{name!r} is given {part!r}: give a whole number, zero or more"
+            raise InvalidPolicy(msg)
+    return dict(answer)
+
+
+def at_most(policy: Policy, total: int, unit: str) -> Decide:
+    """Have *policy* give out no more than *total*; it may leave a rest, not all."""
+
+    def decide(claims: Sequence[Claim]) -> dict[str, int]:
+        parts = answered(policy(claims, total), claims)
+        given = sum(parts.values())
+        if given > total:
+            raise OverAllocated(show(unit, given), show(unit, total))
+        if total and not parts:
+            msg = f"the policy gives nobody anything of {show(unit, total)}"
+            raise InvalidPolicy(msg)
+        return parts
+
+    return decide
+
+
+def anew(policy: Policy, path: str, unit: str) -> Decide:
+    """Have *policy* divide what all below *path* have left: no more, and no less."""
+
+    def decide(claims: Sequence[Claim]) -> dict[str, int]:
+        left = {claim.name: claim.remaining for claim in claims}
+        total = sum(left.values())
+        if total < 0:
+            msg = (
+                f"the accounts below {path!r} are overdrawn by {show(unit, -total)} "
+                f"together: top one of them up first"
+            )
+            raise InvalidPolicy(msg)
+        parts = answered(policy(claims, total), claims)
+        had, given = sum(left[name] for name in parts), sum(parts.values())
+        if given != had:
+            msg = (
+                f"the policy makes {show(unit, given)} of the {show(unit, had)} that "
+                f"{', '.join(parts)} had left: to rebalance keeps the sum; use allocate"
+            )
+            raise InvalidPolicy(msg)
+        return parts
+
+    return decide
 
 
 def _event(member: Member, unit: str, change: Change, reason: str) -> BudgetChanged:

@@ -15,7 +15,13 @@ from langchain_budget.core.events import Event, PricingFailed
 from langchain_budget.core.postings import NOTHING, Posting, Receipt, Refusal
 from langchain_budget.core.routes import Route
 from langchain_budget.core.rules import MOVED_ON
-from langchain_budget.errors import StoreError, UnknownAccount, refused, unavailable
+from langchain_budget.errors import (
+    InexactAmount,
+    StoreError,
+    UnknownAccount,
+    refused,
+    unavailable,
+)
 from langchain_budget.listeners import Listeners
 from langchain_budget.pricing.prices import ModelRef, PriceBook
 from langchain_budget.pricing.quotes import Quote, checked
@@ -165,6 +171,7 @@ class Books:
 
         A refusal that looking again may mend is returned.
         """
+        _check_whole(posting)
         answer: Receipt | Refusal = yield posting
         if isinstance(answer, Refusal):
             self.forget()
@@ -193,3 +200,13 @@ class Books:
         for row in route.rows:
             self._marks[row.path] = row.spec.marks
         return route
+
+
+def _check_whole(posting: Posting) -> None:
+    """What is not an exact whole number never comes into a store."""
+    counted = [each for delta in posting.deltas for each in delta[1:5]]
+    counted += [value for row in posting.rows for _, value in row.ceilings]
+    for value in counted:
+        if type(value) is not int:
+            msg = f"{posting.kind} of {posting.account!r}: {value!r} is no whole number"
+            raise InexactAmount(msg)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Final
 
 from langchain_budget import grants
-from langchain_budget.allocating import Change, Decide, divide
+from langchain_budget.allocating import Change, Decide, Policy, anew, at_most, divide
 from langchain_budget.core.amounts import Amount, countable
 from langchain_budget.core.policies import rebalance as by_weight
 from langchain_budget.core.policies.allocation import Claim, dynamic
@@ -20,9 +20,6 @@ from langchain_budget.errors import BudgetExceeded, InvalidPolicy
 from langchain_budget.reporting import balances_of
 from langchain_budget.stores._drive import Talk
 from langchain_budget.treasury_view import TreasuryView
-
-Policy = Callable[[Sequence[Claim], int], Mapping[str, int]]
-"""Divides a total among claims; whole units by name. See `core.policies`."""
 
 TWELVE_TENTHS: Final = Decimal("1.2")
 
@@ -63,12 +60,13 @@ class Treasury(TreasuryView):
 
         Args:
             policy: Such as `partial(by_priority, minimum=...)`; in whole units.
-            total: What all together are to have left.
+            total: What all together are to have left; *policy* may leave a rest.
             reason: For the journal.
 
         Raises:
             BudgetExceeded: The account has not that much free.
-            InvalidPolicy: Somebody is named who is not there.
+            InvalidPolicy: Somebody is named who is not there, or what *policy* gives
+                is not whole, is below zero, or is more than *total*.
         """
         return self._ledger.run(self._allocated(policy, total, reason))
 
@@ -85,6 +83,9 @@ class Treasury(TreasuryView):
         Divide anew what all together have left; the sum stays the same.
 
         Left out, *policy* weighs priority by 0.7 and usage by 0.3.
+
+        Raises:
+            InvalidPolicy: As in `allocate`, or the sum would not stay the same.
         """
         return self._ledger.run(self._rebalanced(policy, reason))
 
@@ -183,21 +184,11 @@ class Treasury(TreasuryView):
         self, policy: Policy, total: Amount, reason: str
     ) -> Talk[dict[str, Change]]:
         whole = self._value(total)
-        return (yield from self._divided(lambda claims: policy(claims, whole), reason))
+        return (yield from self._divided(at_most(policy, whole, self.unit), reason))
 
     def _rebalanced(self, policy: Policy, reason: str) -> Talk[dict[str, Change]]:
-        return (yield from self._divided(partial(self._anew, policy), reason))
-
-    def _anew(self, policy: Policy, claims: Sequence[Claim]) -> Mapping[str, int]:
-        """What all have left together is the total."""
-        total = sum(claim.remaining for claim in claims)
-        if total < 0:
-            msg = (
-                f"the accounts below {self._account.path!r} are overdrawn by "
-                f"{Amount(self.unit, -total)} together: top one of them up first"
-            )
-            raise InvalidPolicy(msg)
-        return policy(claims, total)
+        decide = anew(policy, self._account.path, self.unit)
+        return (yield from self._divided(decide, reason))
 
     def _helped(
         self, name: str, reason: str, decide: Callable[..., Approval]

@@ -14,13 +14,16 @@ from langgraph.graph import END, START, StateGraph
 from langchain_budget import (
     BudgetExceeded,
     BudgetPool,
+    InexactAmount,
     InvalidAmount,
     InvalidPolicy,
     MemoryStore,
+    OverAllocated,
     Treasury,
     UnknownAccount,
     usd,
 )
+from langchain_budget.core.accounts import Row, Spec
 from langchain_budget.core.policies.allocation import (
     by_priority,
     by_priority_as_documented,
@@ -28,6 +31,7 @@ from langchain_budget.core.policies.allocation import (
 )
 from langchain_budget.core.policies.rebalance import rebalance
 from langchain_budget.core.policies.service_levels import ServiceLevels
+from langchain_budget.core.postings import CounterKey, Delta, Posting
 from langchain_budget.events import BudgetChanged
 from langchain_budget.testing import StillClock
 from tests.invariants import assert_quiet
@@ -74,11 +78,10 @@ def test_a_recipe_that_gives_more_than_there_is_is_refused_whole(store_url):
     pool = BudgetPool("acme", usd(80), store=store_url)
     agents = team(pool, a=9, b=8, c=5)
 
-    with pytest.raises(BudgetExceeded) as refusal:
+    with pytest.raises(OverAllocated, match=r"\$100.00 .* only \$80.00"):
         Treasury(pool).allocate(
             partial(by_priority_as_documented, minimum=FIFTY), usd(80)
         )
-    assert refusal.value.account == "acme"
     assert set(left(agents).values()) == {usd(0)}
 
     Treasury(pool).allocate(partial(by_priority, minimum=FIFTY), usd(80))
@@ -382,3 +385,70 @@ def test_accounts_that_are_overdrawn_together_cannot_be_divided(store_url):
 
     with pytest.raises(InvalidPolicy, match=r"overdrawn by \$4.00 together"):
         Treasury(pool).rebalance()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *({"a": float("nan")}, {"a": 1e9}, {"a": Decimal(1)}, {"a": True}, {"a": "1"}),
+        *({"a": -1, "b": usd(20).value + 1}, {"a": None}, {5: 5}, None, [("a", 1)]),
+        {"a": usd(20).value, "b": usd(20).value},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("limited", ["carve", "limit"])
+async def test_an_answer_that_no_books_can_be_kept_by_changes_nothing(
+    pool, answer, limited
+):
+    agents = {name: pool.open(name, **{limited: usd(10)}) for name in ("a", "b")}
+    treasury = Treasury(pool)
+    before = len(pool.admin.journal())
+
+    for ask in (partial(treasury.allocate, total=usd(20)), treasury.rebalance):
+        with pytest.raises(InvalidPolicy):
+            ask(lambda *_: answer)
+    with pytest.raises(InvalidPolicy):
+        await treasury.aallocate(lambda *_: answer, usd(20))
+    with pytest.raises(InvalidPolicy):
+        await treasury.arebalance(lambda *_: answer)
+
+    assert left(agents) == {"a": usd(10), "b": usd(10)}
+    assert len(pool.admin.journal()) == before
+    with pytest.raises(BudgetExceeded):
+        agents["a"].reserve(usd(11))
+
+
+def test_to_rebalance_makes_no_money_and_loses_none(pool):
+    agents = {name: pool.open(name, carve=usd(10)) for name in ("a", "b")}
+    treasury = Treasury(pool)
+
+    for parts in ({"a": 0}, {"a": usd(20).value}, {"a": usd(1).value, "b": 0}):
+        with pytest.raises(InvalidPolicy, match="keeps the sum"):
+            treasury.rebalance(lambda *_, parts=parts: parts)
+    with pytest.raises(InvalidPolicy, match=r"nobody anything of \$5.00"):
+        treasury.allocate(lambda *_: {}, usd(5))
+
+    assert left(agents) == {"a": usd(10), "b": usd(10)}
+
+
+def test_a_policy_may_leave_a_rest_of_what_is_allocated(pool):
+    agents = team(pool, a=9, b=5)
+
+    Treasury(pool).allocate(lambda _, total: shares(total, {"a": "30%"}), usd(100))
+
+    assert left(agents) == {"a": usd(30), "b": usd(0)}
+
+
+def test_what_is_no_whole_number_never_comes_into_a_store(pool):
+    ledger = pool.ledger
+    for deltas, ceilings in (
+        ((Delta((CounterKey("acme", "usd"),), granted=1.5),), ()),
+        ((Delta((CounterKey("acme", "usd"),), lent=float("nan")),), ()),
+        ((), (("usd", 5e9),)),
+    ):
+        row = Row("acme/x", 1, Spec(), ceilings)
+        posting = Posting("odd", "top_up", "acme", deltas, rows=(row,))
+        with pytest.raises(InexactAmount, match="no whole number"):
+            ledger.run(ledger.try_post(posting))
+
+    assert pool.balance().available == usd(1000)
