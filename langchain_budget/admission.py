@@ -9,11 +9,7 @@ from typing import Final, NamedTuple, TypeGuard
 from langchain_budget.core import rules
 from langchain_budget.core.amounts import Vector
 from langchain_budget.core.edges import unlent
-from langchain_budget.core.events import (
-    Refused,
-    Reserved,
-    WouldRefuse,
-)
+from langchain_budget.core.events import Refused, Reserved, WouldRefuse
 from langchain_budget.core.judge import too_large
 from langchain_budget.core.outlook import Outlook
 from langchain_budget.core.postings import (
@@ -28,12 +24,7 @@ from langchain_budget.core.postings import (
     Refusal,
     Status,
 )
-from langchain_budget.core.rules import (
-    MAY_FREE,
-    MOVED_ON,
-    Charge,
-    Order,
-)
+from langchain_budget.core.rules import MAY_FREE, MOVED_ON, Charge, Order
 from langchain_budget.core.traits import priority_of
 from langchain_budget.dividing import Dividing
 from langchain_budget.errors import (
