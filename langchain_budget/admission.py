@@ -26,10 +26,8 @@ from langchain_budget.core.postings import (
 )
 from langchain_budget.core.rules import MAY_FREE, MOVED_ON, Charge, Order
 from langchain_budget.core.traits import priority_of
-from langchain_budget.dividing import Dividing
+from langchain_budget.dividing import Dividing, TurnedAway
 from langchain_budget.errors import (
-    AccountClosed,
-    AccountFrozen,
     HoldNotOpen,
     StoreError,
     StoreLeftAlone,
@@ -90,8 +88,7 @@ class Admission(Dividing):
             posting, answer = yield from ask(path, order)
         except StoreError as error:
             raise unavailable(path, error) from error
-        except (AccountClosed, AccountFrozen) as error:
-            # Raised for an account that this is the first to need.
+        except TurnedAway as error:
             raise self._refused(error.refusal, path, order) from None
         if isinstance(answer, Refusal):
             raise self._refused(answer, path, order)

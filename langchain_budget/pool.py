@@ -171,8 +171,9 @@ class BudgetPool(Account):
                 last one, or for all of them joined by `+`.
             warn_at: Thresholds, as in `Account.open`.
             enforce: Whether these limits stop calls, or are only watched.
-            most: How many accounts may be in use; then new values are refused. Each
-                process counts for itself, and looks at the books when it is full.
+            most: How many accounts there may be, closed ones aside; then new values
+                are refused. Calls that are refused open none. Each process counts for
+                itself and, when it is full, looks at the books once a second.
             missing: What a call counts as, by label, that does not carry it:
                 `{"agent": "unattributed"}`.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from langchain.agents import create_agent
@@ -14,9 +15,11 @@ from langchain_budget import (
     BudgetExceeded,
     BudgetMiddleware,
     BudgetPool,
+    BudgetRefused,
     InvalidAmount,
     InvalidLease,
     InvalidName,
+    MemoryStore,
     UnknownAccount,
     budget,
     calls,
@@ -25,8 +28,9 @@ from langchain_budget import (
 )
 from langchain_budget.core.accounts import join, spec_of
 from langchain_budget.core.dividing import values_of
+from langchain_budget.dividing import LOOK_AGAIN_SECONDS
 from langchain_budget.events import Refused, WouldRefuse
-from langchain_budget.testing import FakeChatModel
+from langchain_budget.testing import FakeChatModel, StillClock
 from langchain_budget.tree import open_account
 from tests.invariants import assert_quiet
 
@@ -570,3 +574,71 @@ def test_half_a_character_in_a_combination_stops_no_call():
     assert said == "Hi."
     (account,) = pool.account(":agent+tool").report().balances
     assert values_of(account.account.rpartition("/")[2]) == ("caf\udce9", "none")
+
+
+class CountingStore(MemoryStore):
+    """Knows how often all accounts were read."""
+
+    read = 0
+
+    def below(self, path):
+        self.read += path == "acme:user_id"
+        return super().below(path)
+
+
+@pytest.mark.parametrize("why", ["frozen", "exhausted", "too much"])
+def test_calls_that_were_refused_open_no_accounts(store_url, why):
+    pool = BudgetPool("acme", calls(2), store=store_url)
+    pool.limit_each("user_id", limit=calls(2), most=2)
+    wanted = calls(3) if why == "too much" else calls(1)
+    if why == "frozen":
+        pool.freeze("maintenance")
+    if why == "exhausted":
+        pool.set_limit(calls(0))
+    for number in range(5):
+        with pytest.raises(BudgetRefused):
+            pool.reserve(wanted, labels={"user_id": f"u{number}"})
+    opened = pool.account(":user_id").report().balances
+
+    pool.thaw()
+    pool.set_limit(calls(10))
+    admitted = 0
+    for number in range(5):
+        with suppress(AccountClosed):
+            pool.reserve(calls(1), labels={"user_id": f"u{number}"}).settle()
+            admitted += 1
+
+    assert opened == ()
+    assert admitted == 2
+
+
+def test_one_who_waits_for_the_rest_is_known_before(pool):
+    pool.limit_each("user_id", limit=usd(10))
+    held = pool.reserve(usd(10))
+
+    with pytest.raises(BudgetExceeded):
+        pool.reserve(usd(1), labels=ADA, wait_seconds=0.01)
+    held.release()
+
+    pool.reserve(usd(1), labels=ADA).settle()
+    assert pool.account(":user_id/ada").balance().spent == usd(1)
+
+
+def test_many_who_are_refused_do_not_read_all_accounts_each():
+    store = CountingStore()
+    pool = BudgetPool("acme", usd(10), store=store)
+    pool.limit_each("user_id", limit=usd(1), most=2)
+    pool.ledger.ticks = now = StillClock(0)
+    for user in ("a", "b"):
+        pool.reserve(usd(1), labels={"user_id": user}).settle()
+    before = store.read
+
+    for number in range(50):
+        with pytest.raises(AccountClosed, match="there are 2 accounts"):
+            pool.reserve(usd(1), labels={"user_id": f"u{number}"})
+    often = store.read - before
+    BudgetPool.attach("acme", store=store).account(":user_id/a").close()
+    now.advance(LOOK_AGAIN_SECONDS)
+
+    assert often <= 1
+    pool.reserve(usd(1), labels={"user_id": "c"}).settle()
