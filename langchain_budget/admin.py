@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
-from pathlib import Path
 
 from langchain_budget import corrections, inspections, journal_export
 from langchain_budget.core.amounts import Amount
 from langchain_budget.core.corrections import Correction
 from langchain_budget.core.postings import Entry
+from langchain_budget.errors import InvalidInvoice
 from langchain_budget.inspections import entries_of, holds_of
 from langchain_budget.journal_export import File, Job, Progress, writing
 from langchain_budget.ledger import Ledger
@@ -20,7 +20,12 @@ from langchain_budget.reconciling import Claim, reconcile
 from langchain_budget.reports.audit import Audit
 from langchain_budget.reports.doubts import Span, Unconfirmed
 from langchain_budget.reports.explanation import HoldInfo
-from langchain_budget.reports.invoices import Charges, invoice_of, read_invoice
+from langchain_budget.reports.invoices import (
+    Charges,
+    invoice_of,
+    invoice_text,
+    read_invoice,
+)
 from langchain_budget.reports.reconciliation import Reconciliation
 from langchain_budget.stores._away import in_thread
 from langchain_budget.stores._drive import Talk
@@ -245,14 +250,17 @@ class Admin:
 
 def _claim(invoice: InvoiceSource, span: Span, reason: str, apply: bool) -> Claim:  # noqa: FBT001  # passed on
     if isinstance(invoice, str | os.PathLike):
-        read = read_invoice(Path(invoice).read_text(encoding="utf-8"), span)
+        read = read_invoice(invoice_text(invoice), span)
     else:
         read = invoice_of(invoice, span)
     return Claim(read, reason, apply)
 
 
-def _at(moment: datetime | None, otherwise: float) -> float:
+def _at(moment: object, otherwise: float) -> float:
     if moment is None:
         return otherwise
+    if not isinstance(moment, datetime):
+        msg = f"{moment!r} is no time: give a datetime, like datetime(2026, 11, 1)"
+        raise InvalidInvoice(msg)
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return aware.timestamp()

@@ -14,6 +14,7 @@ from langchain_budget import Amount, BudgetError, Price, tokens, usd
 from langchain_budget.cli import carrying, changing, looking, setting_up
 from langchain_budget.cli.loading import loaded
 from langchain_budget.cli.simulate import simulate
+from langchain_budget.core.written import ungrouped
 
 PAIRS: Final = (
     ("base_url", "model"),
@@ -29,9 +30,10 @@ def amount_of(_: click.Context, __: click.Parameter, text: str | None) -> Amount
     """Read dollars, as in `0.05` or `$0.05`, or tokens, as in `5000 tokens`."""
     if text is None:
         return None
-    number, _unit, unit = text.replace(",", "").strip().partition(" ")
+    number, _unit, unit = text.strip().lstrip("$").partition(" ")
     try:
-        amount = tokens(int(number)) if unit == "tokens" else usd(number.lstrip("$"))
+        digits = ungrouped(number)
+        amount = tokens(int(digits)) if unit == "tokens" else usd(digits)
     except ValueError:
         amount = usd(0)
     if unit not in ("", "tokens") or not amount:

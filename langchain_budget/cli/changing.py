@@ -21,6 +21,7 @@ from langchain_budget.cli.operate import (
     why_option,
     yes_option,
 )
+from langchain_budget.cli.units import new_unit_option
 from langchain_budget.core.amounts import Limit
 
 amount_argument = click.argument("amount", type=AmountType())
@@ -119,6 +120,7 @@ def move(account: Account, parent: str, name: str, reason: str) -> None:
 @on_account
 @click.argument("limit", type=LimitType())
 @reason_option
+@new_unit_option
 def set_limit(account: Account, limit: Amount | Limit, reason: str) -> None:
     """Make LIMIT what an account may spend, in all or in each of its windows."""
     account.set_limit(limit, reason=reason)
@@ -178,6 +180,7 @@ def void(account: Account, hold: str, reason: str, yes: bool) -> None:
 @key_option
 @click.option("--model", default="", help="The model that it is about, for reports.")
 @click.option("--agent", default="", help="The agent that it is about, for reports.")
+@new_unit_option
 @yes_option
 def adjust(account: Account, reason: str, key: str, yes: bool, **given: Any) -> None:
     """Correct what is booked as spent, up or down; limits do not refuse it."""

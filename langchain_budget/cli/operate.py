@@ -14,8 +14,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import click
 
 from langchain_budget import Account, Amount, BudgetError, BudgetPool, UnknownAccount
+from langchain_budget.cli.units import check_units
 from langchain_budget.core.accounts import BESIDE
 from langchain_budget.core.amounts import USD, Limit, usd
+from langchain_budget.core.written import built_in, ungrouped
 from langchain_budget.errors import InvalidAmount
 
 Command = Callable[..., None]
@@ -49,15 +51,16 @@ class AmountType(click.ParamType):  # type: ignore[type-arg]  # no generic class
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> Amount:
-        told = f"{value!r}: write dollars like 0.50, or a count like '5000 tokens'"
+        told = (
+            f"{value!r}: write dollars like 0.50, or a count like '5000 tokens'; "
+            f"commas only group thousands, as in 1,234.50"
+        )
         self.fail(told, param, ctx)
 
 
 def _amount(number: str, unit: str | None) -> Amount:
-    digits = number.replace(",", "")
-    if unit in (None, USD):
-        return usd(digits)
-    return Amount(str(unit), int(digits))
+    digits, named = ungrouped(number), built_in(unit or USD)
+    return usd(digits) if named == USD else Amount(named, int(digits))
 
 
 class LimitType(AmountType):
@@ -119,6 +122,7 @@ def on_account(command: Command) -> Command:
         with explained(store):
             account = opened(path, store)
             try:
+                check_units(account, given)
                 command(account, **given)
             finally:
                 account.ledger.store.close()

@@ -8,24 +8,9 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Final
 
-from langchain_budget.core.amounts import (
-    CALLS,
-    INPUT_TOKENS,
-    OUTPUT_TOKENS,
-    TOKENS,
-    USD,
-    Amount,
-    Limit,
-    meter,
-    usd,
-)
+from langchain_budget.core.amounts import USD, Amount, Limit, meter, usd
 from langchain_budget.core.faults import InvalidAmount
-
-UNITS: Final = (
-    *(USD, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, CALLS, "tool_calls"),
-    *("cached_tokens", "cache_write_tokens", "reasoning_tokens", "audio_tokens"),
-)
-"""What hooks count. Other units are meters, which a configuration has to name."""
+from langchain_budget.core.written import UNITS, ungrouped
 
 _NUMBER: Final = r"(?P<number>[0-9][0-9_,]*(?:\.[0-9]+)?)"
 _WINDOW: Final = r"(?:\s+(?:per|in any)\s+(?P<window>\w+)(?:\s+in\s+(?P<zone>\S+))?)?"
@@ -44,7 +29,7 @@ def parse_limit(text: str, *, meters: Collection[str] = ()) -> Amount | Limit:
     Args:
         text: An amount, and how often it starts anew: `$5 per day`. Dollars, or a
             number and its unit: `tokens`, `input tokens`, `output tokens`, `calls`,
-            `tool calls`. Commas and underscores may group digits.
+            `tool calls`. Commas may group thousands, and underscores any digits.
         meters: Units of your own that it may be in.
 
     Raises:
@@ -74,7 +59,7 @@ def _parts(text: object) -> dict[str, str | None]:
 
 
 def _amount(number: str, unit: str, meters: Collection[str], text: str) -> Amount:
-    value = Decimal(number.replace(",", "").replace("_", ""))
+    value = Decimal(ungrouped(number).replace("_", ""))
     unit = _unit(unit, meters, text)
     if unit == USD:
         return usd(value)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import StringIO
 from math import inf
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from langchain_budget.core.amounts import USD, Amount, countable, usd
 from langchain_budget.core.faults import InvalidAmount, InvalidInvoice
+from langchain_budget.core.written import built_in, ungrouped
 from langchain_budget.reports.doubts import Span
 
 EVERY_MODEL: Final = "*"
@@ -49,9 +52,23 @@ def invoice_of(charges: Charges, span: Span) -> Invoice:
     rows = [
         _Row(str(model), countable(amount))
         for model, given in by_model.items()
-        for amount in ((given,) if isinstance(given, Amount) else given)
+        for amount in _several(given)
     ]
     return Invoice(_added_up(rows), span.checked())
+
+
+def _several(given: object) -> Iterable[object]:
+    many = isinstance(given, Iterable) and not isinstance(given, Amount | str)
+    return given if many else (given,)  # type: ignore[return-value]  # as was checked
+
+
+def invoice_text(path: str | os.PathLike[str]) -> str:
+    """What is in a file; raises `InvalidInvoice` if that is no text."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        msg = f"{Path(path).name} is no text in UTF-8: save it as CSV in UTF-8, or JSON"
+        raise InvalidInvoice(msg) from error
 
 
 def read_invoice(text: str, span: Span) -> Invoice:
@@ -65,7 +82,7 @@ def read_invoice(text: str, span: Span) -> Invoice:
         InvalidInvoice: The message names the row.
     """
     text = text.lstrip("\ufeff \t\r\n")
-    records = _json(text) if text[:1] in ("[", "{") else csv.DictReader(StringIO(text))
+    records = _json(text) if text[:1] in ("[", "{") else _csv(text)
     rows = [_row(number, record) for number, record in enumerate(records, 1)]
     days = [row.day for row in rows if row.day is not None]
     since = min(days) if days and span.since == -inf else span.since
@@ -95,10 +112,36 @@ def _added_up(rows: Iterable[_Row]) -> dict[Key, int]:
     return sums
 
 
+def _csv(text: str) -> Iterator[Any]:
+    reader = csv.DictReader(StringIO(text))
+    try:
+        _check_names(reader.fieldnames or ())
+        yield from reader
+    except csv.Error as error:
+        msg = f"the invoice is no CSV, after line {reader.line_num}: {error}"
+        raise InvalidInvoice(msg) from error
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Two fields of one name: nobody knows which is meant."""
+    said = [name.strip().lower() for name in names]
+    twice = sorted({name for name in said if said.count(name) > 1})
+    if twice:
+        msg = f"the invoice has {twice[0]!r} twice: leave one of them"
+        raise InvalidInvoice(msg)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    _check_names(name for name, _ in pairs)
+    return dict(pairs)
+
+
 def _json(text: str) -> Iterator[Any]:
     try:
-        records = json.loads(text, parse_float=Decimal)
-    except ValueError as error:
+        records = json.loads(text, parse_float=Decimal, object_pairs_hook=_object)
+    except InvalidInvoice:
+        raise
+    except (ValueError, RecursionError) as error:
         msg = f"the invoice is no JSON: {error}"
         raise InvalidInvoice(msg) from error
     if not isinstance(records, list):
@@ -110,10 +153,10 @@ def _json(text: str) -> Iterator[Any]:
 def _row(number: int, record: Any) -> _Row:
     try:
         fields = _known(record)
-        unit = str(fields.get("unit") or USD)
+        unit = built_in(str(fields.get("unit") or "")) or USD
         day = fields.get("date")
         return _Row(
-            str(fields.get("model") or EVERY_MODEL),
+            str(fields.get("model") or "").strip() or EVERY_MODEL,
             _amount(unit, fields["amount"]),
             time_of(str(day)) if day else None,
         )
@@ -136,7 +179,7 @@ def _known(record: Any) -> dict[str, Any]:
 
 
 def _amount(unit: str, value: Any) -> Amount:
-    text = str(value).strip().replace(",", "")
+    text = ungrouped(str(value).strip().removeprefix("$"))
     if unit == USD:
-        return usd(text.lstrip("$"))
+        return usd(text)
     return countable(Amount(unit, int(text)))

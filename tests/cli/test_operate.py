@@ -21,6 +21,7 @@ from langchain_budget import (
     Price,
     PriceTable,
     calls,
+    meter,
     tokens,
     usd,
 )
@@ -316,6 +317,19 @@ def test_what_is_booked_is_corrected(pool: BudgetPool, operate: Operate) -> None
     )
 
 
+def test_a_unit_of_ones_own_is_known_once_it_was_counted_in(
+    pool: BudgetPool, operate: Operate
+) -> None:
+    refused = operate("set-limit", "acme", "5 images per day")
+    added = operate("set-limit", "acme", "5 images per day", "--new-unit")
+    lower = operate("set-limit", "acme/research", "2 images")
+
+    assert "Add --new-unit" in refused.output
+    assert (added.exit_code, lower.exit_code) == (0, 0)
+    assert operate("why", "acme", "10 Tokens", "1 USD").exit_code == 0
+    assert pool.account("research").balance("images").granted == meter("images")(2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -326,6 +340,15 @@ def test_what_is_booked_is_corrected(pool: BudgetPool, operate: Operate) -> None
         (["top-up", "acme", "1.2.3"], "write dollars like 0.50"),
         (["top-up", "acme", "1.5 tokens"], "write dollars like 0.50"),
         (["top-up", "acme", "-1"], "No such option"),
+        (["set-limit", "acme", "$1,5"], "commas only group thousands"),
+        (["why", "acme", "1,50"], "commas only group thousands"),
+        (["set-limit", "acme", "100 tokns per day"], "did you mean 'tokens'?"),
+        (["set-limit", "acme", "1e9"], "unknown unit 'e9'"),
+        (["why", "acme", "5 images"], "unknown unit 'images': known are"),
+        (
+            ["adjust", "acme", "--add", "5 tokns", "--reason", "x", "--yes"],
+            "unknown unit 'tokns'",
+        ),
         (["why", "acme"], "Missing argument"),
         (["freeze", "acme"], "Missing option '--reason'"),
         (["observe", "acme", "maybe"], "'maybe' is not one of"),

@@ -90,3 +90,11 @@ def test_a_meter_is_only_known_by_its_name() -> None:
 def test_what_is_no_limit_is_refused(text: Any) -> None:
     with pytest.raises(InvalidAmount):
         parse_limit(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["$1,5", "1,50 usd", "1,00 calls", "$1,0000", "$1234,567"]
+)
+def test_a_decimal_comma_is_no_way_to_group_digits(text: str) -> None:
+    with pytest.raises(InvalidAmount, match="comma may only group thousands"):
+        parse_limit(text)

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from langchain_budget import Account, BudgetPool, MemoryStore, tokens, usd
 from langchain_budget.core.events import Event, Reconciled
 from langchain_budget.core.postings import Basis
 from langchain_budget.core.rules import Charge, Order
-from langchain_budget.errors import InvalidAmount, InvalidInvoice
+from langchain_budget.errors import InexactAmount, InvalidAmount, InvalidInvoice
 from langchain_budget.reports.reconciliation import Reconciliation
 from langchain_budget.testing import StillClock
 from tests.invariants import assert_report_adds_up, unchanged
@@ -289,3 +290,58 @@ def test_what_is_told_of_unconfirmed_charges_is_json(pool: BudgetPool) -> None:
 
     assert json.loads(told)["total"] == {"usd": 2 * NANOS}
     assert json.loads(compared)["since"] is None
+
+
+def written(path: Path, text: str | bytes) -> Path:
+    file = path / "invoice"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('amount\n"1,50"\n', "comma"),
+        ('amount\n"1.234,50"\n', "comma"),
+        ("model,amount\nm,$$1\n", "number"),
+        ("amount, Amount\n1,2\n", "'amount' twice"),
+        ('[{"amount": 1, "amount": 2}]', "'amount' twice"),
+        ("amount\n1\n".encode("utf-16"), "UTF-8"),
+        ("model,amount\né,1\n".encode("latin-1"), "UTF-8"),
+        (bytes(range(256)), "UTF-8"),
+        ("model,amount\n" + "x" * 140_000 + ",1\n", "after line 1: field larger"),
+        ("[" * 100_000, "no JSON"),
+    ],
+    ids=range(10),
+)
+async def test_an_invoice_that_may_mean_something_else_is_refused(
+    pool: BudgetPool, tmp_path: Path, do: Do, text: str | bytes, told: str
+) -> None:
+    with pytest.raises((InvalidInvoice, InvalidAmount), match=told):
+        await do(pool.admin.reconcile, written(tmp_path, text), apply=True)
+
+    assert pool.balance().spent == usd(0)
+
+
+def test_blanks_and_capitals_in_an_invoice_mean_nothing(
+    pool: BudgetPool, tmp_path: Path
+) -> None:
+    call(pool, "gpt-4o", 1)
+    pool.reserve(tokens(1_000), labels={"model": "gpt-4o"}).settle()
+    text = 'model,unit,amount\n gpt-4o , USD,"$1,001.50"\ngpt-4o,Tokens ,"1,000"\n'
+
+    found = pool.admin.reconcile(written(tmp_path, text))
+
+    assert {line.difference for line in found.lines} == {usd("1000.50"), tokens(0)}
+
+
+@pytest.mark.parametrize("charges", [None, {"m": 1.5}, {"m": None}, 1.5, {"m": "1"}])
+def test_what_is_no_amount_is_told_so(pool: BudgetPool, charges: Any) -> None:
+    with pytest.raises((InvalidAmount, InexactAmount), match="is no Amount"):
+        pool.admin.reconcile(charges)
+
+
+@pytest.mark.parametrize("since", ["2026-11-01", FIRST.date(), 5])
+def test_a_span_begins_at_a_time(pool: BudgetPool, since: Any) -> None:
+    with pytest.raises(InvalidInvoice, match="give a datetime"):
+        pool.admin.reconcile({"m": usd(1)}, since=since)
