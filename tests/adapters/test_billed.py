@@ -35,13 +35,19 @@ class Boom(Exception):
     """Of somebody else; nobody knows what it means."""
 
 
+class Unsafe(Boom):
+    """What a service says that looks at answers; it looks as if the model said so."""
+
+    status_code = 400
+
+
 class AtTheEnd(BaseCallbackHandler):
     """Another package's handler that does not like an answer."""
 
     raise_error = True
 
     def on_llm_end(self, *_: Any, **__: Any) -> None:
-        raise Boom
+        raise Unsafe
 
 
 class AtTheFirstToken(BaseCallbackHandler):
@@ -50,7 +56,7 @@ class AtTheFirstToken(BaseCallbackHandler):
     raise_error = True
 
     def on_llm_new_token(self, *_: Any, **__: Any) -> None:
-        raise Boom
+        raise Unsafe
 
 
 class AtTheStart(BaseCallbackHandler):
