@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Final, Generic, Protocol, TypeVar
 
 from langchain_budget.arguments import lifetime
 from langchain_budget.core.amounts import Amount, vector
+from langchain_budget.core.dividing import needed
 from langchain_budget.core.events import Event
 from langchain_budget.core.faults import InvalidAmount
-from langchain_budget.core.postings import Receipt
-from langchain_budget.errors import InvalidLease, StoreError, StoreReentered
+from langchain_budget.core.postings import Kind, Receipt, Refusal
+from langchain_budget.core.routes import Route
+from langchain_budget.core.rules import Order
+from langchain_budget.errors import (
+    AccountClosed,
+    InvalidLease,
+    StoreError,
+    StoreReentered,
+)
 from langchain_budget.leases.purse import Purse, Terms
 from langchain_budget.leases.store import LeaseStore
 from langchain_budget.ledger import Ledger
+from langchain_budget.stores._drive import Talk
 from langchain_budget.tree import close_account
 
 Clock = Callable[[], float]
@@ -63,7 +72,27 @@ class LeaseLedger(PurseLedger):
 
     def __init__(self, shared: Ledger, path: str, terms: Terms) -> None:
         self.lease = LeaseStore(shared, path, terms)
+        self._shared = shared
         super().__init__(shared, self.lease)
+
+    def way(self, path: str, order: Order) -> Talk[Route]:
+        """Likewise; a charge that the shared books count elsewhere too is refused."""
+        refusal = self._passed_over(path, order.labels)
+        if refusal is not None:
+            raise AccountClosed(refusal)
+        return (yield from super().way(path, order))
+
+    def turned_away(self, path: str, labels: Mapping[str, str]) -> Talk[Refusal | None]:
+        """Likewise, before it is reserved for."""
+        away = self._passed_over(path, labels)
+        return away or (yield from super().turned_away(path, labels))
+
+    def _passed_over(self, path: str, labels: Mapping[str, str]) -> Refusal | None:
+        """Why no call is admitted that `limit_each` limits since this was leased."""
+        names = [new.bound[0] for new in needed(self._shared.each, path, labels)]
+        if not names:
+            return None
+        return Refusal(Kind.CLOSED, path, detail=str(InvalidLease(path, names)))
 
 
 def leased(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from langchain_budget.core.accounts import Row, Spec, lineage
 from langchain_budget.core.amounts import Vector
@@ -30,7 +30,7 @@ KEPT: Final = 10_000
 """Entries of a worker's own journal that are kept at least; the shared one has all."""
 
 
-class _Tables(Tables):
+class PurseTables(Tables):
     """Tables that sum up their charges, and whose journal forgets its beginning."""
 
     def __init__(self) -> None:
@@ -79,11 +79,13 @@ class Purse(MemoryStore):
     without limits: charges and refusals are about the accounts that users know.
     """
 
+    tables: ClassVar[type[PurseTables]] = PurseTables
+
     def __init__(
         self, path: str, units: Iterable[str], clock: Callable[[], float]
     ) -> None:
         super().__init__(clock)
-        self._tables: _Tables = _Tables()
+        self._tables: PurseTables = self.tables()
         self.path = path
         self.keys = {unit: CounterKey(path, unit) for unit in units}
         nothing = tuple((unit, 0) for unit in self.keys)

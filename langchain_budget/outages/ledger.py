@@ -7,6 +7,7 @@ from typing import Final, TypeVar, cast
 
 from langchain_budget.core.accounts import Row
 from langchain_budget.core.amounts import Amount
+from langchain_budget.core.dividing import needed
 from langchain_budget.core.events import OutageBegan, OutageEnded
 from langchain_budget.core.postings import Hold, Kind, Refusal
 from langchain_budget.core.rules import Charge, Order
@@ -118,7 +119,7 @@ class OutageLedger(Ledger):
             hold = yield from super().reserve(path, order)
         self._state.wrote()
         if self._state.down or self._spare:
-            yield from self._answered(path)
+            yield from self._answered(path, order.labels)
         return hold
 
     def settle(self, hold: Hold, charge: Charge) -> Talk[Hold]:
@@ -128,7 +129,7 @@ class OutageLedger(Ledger):
             closed = yield from super().settle(hold, charge)
             self._state.wrote()
             if self._state.down:
-                yield from self._answered(hold.account)
+                yield from self._answered(hold.account, hold.labels)
             return closed
         marked = charge._replace(labels={**charge.labels, "outage": "yes"})
         closed = spare.run(spare.settle(hold, marked))
@@ -159,6 +160,9 @@ class OutageLedger(Ledger):
             return refusal
         if not self._state.down:
             self._fell(StoreError(refusal.detail))
+        why = self._not_kept(path, order.labels)
+        if why:
+            return refusal._replace(detail=why)
         place = self._spare and self._spare.place(path)
         if not place:
             return refusal
@@ -203,6 +207,9 @@ class OutageLedger(Ledger):
     def _reserved_without(
         self, path: str, order: Order, refusal: StoreUnavailable
     ) -> Hold:
+        why = self._not_kept(path, order.labels)
+        if why:
+            raise StoreUnavailable(Refusal(Kind.STORE, path, detail=why)) from refusal
         place = self._spare and self._spare.place(path)
         if not place or not self._state.down:
             raise refusal
@@ -215,6 +222,16 @@ class OutageLedger(Ledger):
         self._holds.keep(hold.id, place.ledger)
         self._state.admitted()
         return hold
+
+    def _not_kept(self, path: str, labels: Mapping[str, str]) -> str:
+        """Why a call cannot go on from a lease: it is limited elsewhere as well."""
+        rules = [new.bound[0] for new in needed(self.each, path, labels)]
+        if not rules or not self._policy.leases:
+            return ""
+        return (
+            f"{self._state.error}; no lease keeps the limits that "
+            f"limit_each({', '.join(map(repr, rules))}) has for this call"
+        )
 
     def _begun(self, talk: Talk[_Result]) -> Talk[_Result]:
         """The same after what must come first."""
@@ -251,13 +268,14 @@ class OutageLedger(Ledger):
         if self._spare is not None and owes and (yield from self._spare.report()):
             self._state.wrote()
 
-    def _answered(self, path: str) -> Talk[None]:
+    def _answered(self, path: str, labels: Mapping[str, str]) -> Talk[None]:
         """The store has taken something: so it will take what it does not know yet."""
         self._rose()
         if self._spare is not None:
             try:
                 yield from self._report()
-                yield from self._spare.stand_by(path)
+                usable = not self._not_kept(path, labels)
+                yield from self._spare.stand_by(path, usable=usable)
             except StoreError as error:
                 self._fell(error)
 

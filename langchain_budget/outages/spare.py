@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from langchain_budget.core.accounts import Row, Spec, parent_of
+from langchain_budget.core.accounts import parent_of
 from langchain_budget.core.charges import OUTAGE
-from langchain_budget.core.leases import note_of, spent
-from langchain_budget.core.postings import Part, Posting
-from langchain_budget.errors import StoreError, UnknownAccount
+from langchain_budget.core.leases import note_of
+from langchain_budget.core.postings import NOTHING, Delta, Posting
+from langchain_budget.core.routes import Line, Route
+from langchain_budget.core.rules import Order
+from langchain_budget.errors import BudgetRefused, StoreError, UnknownAccount
 from langchain_budget.forks import new_latch
 from langchain_budget.leases.lease import LeaseLedger, PurseLedger
 from langchain_budget.leases.purse import Purse, Terms
 from langchain_budget.leases.store import LeaseStore
 from langchain_budget.ledger import Ledger
 from langchain_budget.outages.policy import OnOutage
+from langchain_budget.outages.takings import Taken, Trusting, lines
 from langchain_budget.stores._drive import Talk
 
 MOST_LEASES: Final = 100
@@ -41,7 +44,7 @@ class Spare(ABC):
     def purses(self) -> Iterable[Purse]:
         """What is spent from."""
 
-    def stand_by(self, path: str) -> Talk[None]:  # noqa: ARG002
+    def stand_by(self, path: str, *, usable: bool) -> Talk[None]:  # noqa: ARG002
         """The shared books answer, and the account at *path* is in use."""
         yield from ()
 
@@ -84,25 +87,13 @@ class Spare(ABC):
         return sums
 
 
-class _Trusting(Purse):
-    """A purse that takes it on trust that an account exists."""
-
-    def rows(self, paths: Iterable[str]) -> Mapping[str, Row]:
-        asked = tuple(paths)
-        known = super().rows(asked)
-        missing = [Row(path, 1, Spec()) for path in asked if path not in known]
-        if missing:
-            self.write(*missing)
-        return super().rows(asked)
-
-
 class Allowance(Spare):
     """So much may be spent in each outage, whatever the limits say."""
 
     def __init__(self, shared: Ledger, root: str, policy: OnOutage) -> None:
         self._shared = shared
         self._sizes = policy.sizes
-        self._purse = _Trusting(root, policy.sizes, policy.clock)
+        self._purse = Trusting(shared, root, policy)
         self._ledger = PurseLedger(shared, self._purse)
         self._unsent: list[Posting] = []
         self._reporting = new_latch()
@@ -135,7 +126,7 @@ class Allowance(Spare):
             return False
         try:
             self._ledger.run(self._ledger.sweep())
-            yield from self._write(self._purse.tally.take())
+            yield from self._write(self._purse.takings.take_all())
             return (yield from self._send())
         finally:
             self._reporting.release()
@@ -148,29 +139,43 @@ class Allowance(Spare):
             del self._unsent[0]
         return sent
 
-    def _write(self, parts: tuple[Part, ...]) -> Talk[None]:
-        accounts: dict[str, list[Part]] = {}
-        for part in parts:
-            accounts.setdefault(part.account, []).append(part)
+    def _write(self, taken: dict[str, Taken]) -> Talk[None]:
         try:
-            for account in list(accounts):
-                posting = yield from self._posting(account, accounts[account])
+            for account in list(taken):
+                posting = yield from self._posting(account, taken[account])
                 self._unsent.append(posting)
-                del accounts[account]
+                del taken[account]
         finally:
-            left = [part for each in accounts.values() for part in each]
-            self._purse.tally.put_back(tuple(left))
+            self._purse.takings.put_all_back(taken)
 
-    def _posting(self, account: str, parts: list[Part]) -> Talk[Posting]:
+    def _posting(self, account: str, taken: Taken) -> Talk[Posting]:
         try:
             route = yield from self._shared.route(account)
         except UnknownAccount:
             route = yield from self._shared.route(self._purse.path)
-        note = note_of([part._replace(account=route.account) for part in parts])
-        now = (yield from self._shared.now()) if route.timed else 0.0
-        deltas = tuple(spent(route, note.amounts, now))
+        sums: dict[Line, int] = {}
+        for (_, labels, at), amounts in taken.sums.items():
+            way = yield from self._way(route, labels)
+            ago = self._purse.now() - at
+            now = (yield from self._shared.moment(way)) if way.timed else 0.0
+            for line, value in lines(way, amounts, (now - ago, now)):
+                sums[line] = sums.get(line, 0) + value
+        note = note_of([part._replace(account=route.account) for part in taken.parts])
+        deltas = tuple(
+            Delta(keys, spent=value, spill=spill if value > 0 else ())
+            for (keys, spill), value in sums.items()
+            if value
+        )
         posting_id = self._shared.new_id()
         return Posting(posting_id, OUTAGE, route.account, deltas, note=note)
+
+    def _way(self, route: Route, labels: tuple[tuple[str, str], ...]) -> Talk[Route]:
+        """With the accounts of `limit_each`, as far as they can be opened."""
+        order = Order(NOTHING, labels=dict(labels))
+        try:
+            return (yield from self._shared.way(route.account, order))
+        except BudgetRefused:
+            return route
 
 
 class Leases(Spare):
@@ -197,13 +202,13 @@ class Leases(Spare):
         for lease in self._leases():
             lease.leave_alone(seconds, error)
 
-    def stand_by(self, path: str) -> Talk[None]:
-        """Have a lease of the account, and renew it in time."""
+    def stand_by(self, path: str, *, usable: bool) -> Talk[None]:
+        """Have a lease of the account if calls can use it, and renew it in time."""
         home = self._homes.get(path)
         if home is None:
             home = yield from self._home(path)
         ledger = self._ledgers.get(home)
-        if ledger is None and len(self._ledgers) < MOST_LEASES:
+        if ledger is None and usable and len(self._ledgers) < MOST_LEASES:
             made = LeaseLedger(self._shared, home, self._terms)
             ledger = self._ledgers.setdefault(home, made)
         if ledger is not None:

@@ -375,3 +375,17 @@ def test_a_worker_keeps_only_the_end_of_its_own_journal(
         assert worker.report().spent() == usd("0.50")
     assert pool.report().spent() == usd("0.50")
     assert_quiet(shared)
+
+
+def test_what_limit_each_limits_since_a_lease_was_taken_is_refused(
+    pool: BudgetPool, take: Take
+) -> None:
+    with take(usd(5)) as worker:
+        pool.limit_each("user", limit=usd("0.10"))
+        worker.reserve(usd(1)).settle()
+
+        with pytest.raises(AccountClosed, match="pass over the limits of user"):
+            worker.reserve(usd(1), labels={"user": "ada"})
+        assert not worker.can_afford(usd(1), labels={"user": "ada"})
+
+    assert pool.balance().spent == usd(1)

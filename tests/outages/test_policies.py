@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from langchain_budget import (
+    BudgetExceeded,
     BudgetPool,
     InvalidAmount,
     InvalidLease,
@@ -512,3 +513,88 @@ def test_a_lease_that_lapsed_is_ended_once_when_many_look(shaky: Shaky) -> None:
 
         assert pool.balance().spent == pool.report().spent()
     assert pool.balance().spent == usd(3)
+
+
+async def test_what_a_user_spends_in_outages_counts_in_the_users_account(
+    shaky: Shaky, do: Do
+) -> None:
+    pool = shaky.open(UP_TO_A_DOLLAR)
+    pool.limit_each("user", limit=(usd(2), usd(2).per("day")))
+    for user in ("ada", "bob", "ada"):
+        shaky.fail()
+        hold = await do(pool.reserve, usd("0.80"), labels={"user": user})
+        await do(hold.settle, usd("0.70"), tokens(5))
+        await do((await do(pool.reserve, usd("0.10"))).settle, usd("0.10"))
+        shaky.mend()
+        await do(pool.balance)
+
+    users = await do(pool.ledger.report_on, "acme:user")
+    spent = {(each.account, each.window): each.spent for each in users.balances}
+    assert spent["acme:user/ada", ""] == spent["acme:user/ada", "per day"] == usd("1.4")
+    assert spent["acme:user/bob", ""] == spent["acme:user/bob", "per day"] == usd("0.7")
+    assert pool.balance().spent == pool.report().spent() == usd("2.40")
+    with pytest.raises(BudgetExceeded, match="acme:user/ada"):
+        await do(pool.reserve, usd("0.61"), labels={"user": "ada"})
+    assert [each.kind for each in shaky.store.journal()].count("outage") == 3
+    assert_quiet(shaky.store)
+    assert pool.admin.verify().ok
+
+
+def test_a_user_whose_account_cannot_be_opened_stops_no_report(shaky: Shaky) -> None:
+    pool = shaky.open(UP_TO_A_DOLLAR)
+    pool.limit_each("user", limit=usd(1), most=1)
+    pool.reserve(usd("0.10"), labels={"user": "ada"}).settle()
+    shaky.fail()
+    pool.reserve(usd("0.20"), labels={"user": "bob"}).settle()
+    shaky.mend()
+
+    assert pool.balance().spent == usd("0.30")
+    assert pool.admin.verify().ok
+
+
+@pytest.mark.parametrize("window", ["day", "5h"])
+def test_what_is_spent_in_an_outage_counts_when_it_was_admitted(
+    shaky: Shaky, window: str
+) -> None:
+    pool = BudgetPool(
+        "timed",
+        usd(3).per(window),
+        store=shaky.store,
+        on_outage=UP_TO_A_DOLLAR._replace(clock=shaky.clock),
+    )
+    shaky.fail()
+    before = pool.reserve(usd("0.50"))
+    shaky.clock.advance(86_400)
+    pool.reserve(usd("0.30")).settle()
+    before.settle()
+    shaky.mend()
+
+    assert pool.balance(f"usd@{window}").spent == usd("0.30")
+    assert pool.report().spent() == usd("0.80")
+    shaky.clock.advance(86_400)
+    assert pool.can_afford(usd(3))
+    assert pool.admin.verify().ok
+
+
+async def test_a_lease_does_not_admit_what_limit_each_limits_as_well(
+    shaky: Shaky, do: Do
+) -> None:
+    pool = shaky.open(LEASED)
+    pool.limit_each("user", limit=usd("0.30"))
+    ada = {"user": "ada"}
+    await do((await do(pool.reserve, usd("0.10"), labels=ada)).settle)
+    assert pool.balance().lent == usd(0)
+    await do((await do(pool.reserve, usd("0.10"))).settle)
+    shaky.fail()
+
+    with pytest.raises(StoreUnavailable, match=r"no lease keeps .* limit_each\('user'"):
+        await do(pool.reserve, usd("0.10"), labels=ada)
+    answer = await do(pool.can_afford, usd("0.10"), labels=ada)
+    await do((await do(pool.reserve, usd("0.20"))).settle)
+    shaky.mend()
+
+    assert "limit_each('user')" in answer.reason
+    await do(pool.balance)
+    pool.ledger.end()  # type: ignore[attr-defined]  # as at exit
+    assert pool.balance().spent == usd("0.40")
+    assert pool.ledger.report_on("acme:user").balances[0].spent == usd("0.10")
