@@ -17,8 +17,8 @@ from langchain_budget.core.faults import InvalidAmount
 from langchain_budget.core.postings import Kind, Receipt, Refusal
 from langchain_budget.core.routes import Route
 from langchain_budget.core.rules import Order
+from langchain_budget.dividing import TurnedAway
 from langchain_budget.errors import (
-    AccountClosed,
     InvalidLease,
     StoreError,
     StoreReentered,
@@ -79,7 +79,7 @@ class LeaseLedger(PurseLedger):
         """Likewise; a charge that the shared books count elsewhere too is refused."""
         refusal = self._passed_over(path, order.labels)
         if refusal is not None:
-            raise AccountClosed(refusal)
+            raise TurnedAway(refusal)
         return (yield from super().way(path, order))
 
     def turned_away(self, path: str, labels: Mapping[str, str]) -> Talk[Refusal | None]:

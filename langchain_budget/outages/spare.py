@@ -12,7 +12,8 @@ from langchain_budget.core.leases import note_of
 from langchain_budget.core.postings import NOTHING, Delta, Posting
 from langchain_budget.core.routes import Line, Route
 from langchain_budget.core.rules import Order
-from langchain_budget.errors import BudgetRefused, StoreError, UnknownAccount
+from langchain_budget.dividing import TurnedAway
+from langchain_budget.errors import StoreError, UnknownAccount
 from langchain_budget.forks import new_latch
 from langchain_budget.leases.lease import LeaseLedger, PurseLedger
 from langchain_budget.leases.purse import Purse, Terms
@@ -174,7 +175,7 @@ class Allowance(Spare):
         order = Order(NOTHING, labels=dict(labels))
         try:
             return (yield from self._shared.way(route.account, order))
-        except BudgetRefused:
+        except TurnedAway:
             return route
 
 
