@@ -200,7 +200,8 @@ class Admin:
         Write the journal to a file; how many entries were read, or of fewer written.
 
         Args:
-            file: A path, which is replaced when all is written, or an open file.
+            file: A path, or an open file. A file at the path is replaced when all is
+                written; a pipe or device is written to.
             format: `"jsonl"` is all of the books, to `BudgetPool.restore` them;
                 `"condensed"` likewise, with calls that are over summed up by day;
                 `"csv"` is for spreadsheets, one row for each entry and unit.

@@ -149,11 +149,21 @@ def _holds(job: Job, listed: dict[str, Hold], still_open: list[str]) -> Talk[Non
 
 @contextmanager
 def writing(file: File) -> Iterator[IO[str]]:
-    """A file to write to, that is there only when all of it was written."""
+    """
+    A file to write to, that is there only when all of it was written.
+
+    A link stays one. A pipe or a device is written to as it stands: it would be gone
+    if a file took its place.
+    """
     if not isinstance(file, str | os.PathLike):
         yield file
         return
     path = Path(file)
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", newline="") as out:
+            yield out
+        return
+    path = path.resolve()
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("w", encoding="utf-8", newline="") as out:

@@ -1,7 +1,9 @@
 """Journals in files: what comes back is what was there."""
 
 import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 
@@ -407,3 +409,51 @@ def test_files_of_older_releases_have_more_than_ascii(
     restored = BudgetPool.restore(file)
 
     assert ("Zoë",) in restored.report().by("agent")
+
+
+def test_a_link_stays_one_and_what_it_leads_to_is_replaced(
+    busy: BudgetPool, file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target = tmp_path / "elsewhere" / "books.jsonl"
+    file.symlink_to(target)
+
+    for _ in ("new", "there already"):
+        busy.admin.export(file)
+
+    assert file.is_symlink()
+    assert target.is_file()
+    assert BudgetPool.restore(file).admin.verify().ok
+    assert [each.name for each in (tmp_path / "elsewhere").iterdir()] == ["books.jsonl"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes there")
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_a_pipe_is_written_to_and_stays(
+    busy: BudgetPool, file: Path, tmp_path: Path, *, through_a_link: bool
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    if through_a_link:
+        file.symlink_to(pipe)
+    with ThreadPoolExecutor(1) as threads:
+        read = threads.submit(pipe.read_text, encoding="utf-8")
+
+        written = busy.admin.export(file if through_a_link else pipe)
+        lines = read.result().splitlines()
+
+    assert pipe.is_fifo()
+    assert json.loads(lines[-1])["end"] == written
+    assert not (tmp_path / "pipe.part").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes there")
+def test_that_nobody_reads_on_is_told(busy: BudgetPool, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    with pytest.raises(BrokenPipeError):
+        busy.admin.export(pipe, progress=lambda _: os.close(reader))
+
+    assert pipe.is_fifo()
