@@ -12,6 +12,7 @@ from langchain_budget import corrections, inspections, journal_export
 from langchain_budget.core.amounts import Amount
 from langchain_budget.core.corrections import Correction
 from langchain_budget.core.postings import Entry
+from langchain_budget.core.written import check_reason, checked
 from langchain_budget.errors import InvalidInvoice
 from langchain_budget.inspections import entries_of, holds_of
 from langchain_budget.journal_export import File, Job, Progress, writing
@@ -83,12 +84,12 @@ class Admin:
         Raises:
             HoldNotOpen: There is no such hold here or below, or it was closed.
         """
-        talk = corrections.void(self._ledger, self._path, hold_id, reason)
+        talk = corrections.void(self._ledger, self._path, hold_id, check_reason(reason))
         self._ledger.run(talk)
 
     async def avoid(self, hold_id: str, *, reason: str) -> None:
         """Awaitable twin of `void`."""
-        talk = corrections.void(self._ledger, self._path, hold_id, reason)
+        talk = corrections.void(self._ledger, self._path, hold_id, check_reason(reason))
         await self._ledger.arun(talk)
 
     def adjust(
@@ -113,6 +114,7 @@ class Admin:
         Raises:
             InvalidAmount: It is nothing, or less would be spent than nothing.
             IdConflict: The key was used before for something else.
+            InvalidName: The key cannot be kept, or the reason is no text.
         """
         self._ledger.run(self._adjust(amount, (reason, key), labels))
 
@@ -181,12 +183,12 @@ class Admin:
 
     def observe(self, *, on: bool, reason: str = "") -> None:
         """Only watch, here and below: book everything and stop nothing; or enforce."""
-        talk = corrections.observe(self._ledger, self._path, on, reason)
+        talk = corrections.observe(self._ledger, self._path, on, check_reason(reason))
         self._ledger.run(talk)
 
     async def aobserve(self, *, on: bool, reason: str = "") -> None:
         """Awaitable twin of `observe`."""
-        talk = corrections.observe(self._ledger, self._path, on, reason)
+        talk = corrections.observe(self._ledger, self._path, on, check_reason(reason))
         await self._ledger.arun(talk)
 
     def export(
@@ -242,7 +244,7 @@ class Admin:
     def _adjust(
         self, amount: Amount, why: tuple[str, str], labels: Mapping[str, str] | None
     ) -> Talk[None]:
-        reason, key = why
+        reason, key = checked(*why)
         correction = Correction(
             amount, reason, key or self._ledger.new_id(), dict(labels or {})
         )
@@ -254,7 +256,7 @@ def _claim(invoice: InvoiceSource, span: Span, reason: str, apply: bool) -> Clai
         read = read_invoice(invoice_text(invoice), span)
     else:
         read = invoice_of(invoice, span)
-    return Claim(read, reason, apply)
+    return Claim(read, check_reason(reason), apply)
 
 
 def _at(moment: object, otherwise: float) -> float:

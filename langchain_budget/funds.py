@@ -5,6 +5,7 @@ from __future__ import annotations
 from langchain_budget import grants
 from langchain_budget.core.accounts import BESIDE, check_name, join
 from langchain_budget.core.amounts import Amount, Limit
+from langchain_budget.core.written import check_reason, checked
 from langchain_budget.errors import InvalidName, InvalidTransfer, NotAnAccount
 from langchain_budget.views import AccountView
 
@@ -25,13 +26,16 @@ class Funds(AccountView):
             BudgetExceeded: It is a slice, and its parent has not that much left.
             InvalidTransfer: It has no limit of that unit.
             IdConflict: The key was used before for something else.
+            InvalidName: The key cannot be kept, or the reason is no text.
         """
-        self.ledger.run(grants.top_up(self.ledger, self.path, amount, reason, key))
+        self.ledger.run(
+            grants.top_up(self.ledger, self.path, amount, *checked(reason, key))
+        )
 
     async def atop_up(self, amount: Amount, *, reason: str = "", key: str = "") -> None:
         """Awaitable twin of `top_up`."""
         await self.ledger.arun(
-            grants.top_up(self.ledger, self.path, amount, reason, key)
+            grants.top_up(self.ledger, self.path, amount, *checked(reason, key))
         )
 
     def transfer(
@@ -53,16 +57,21 @@ class Funds(AccountView):
             BudgetExceeded: There is not that much left to give.
             InvalidTransfer: To itself, across pools, or of a unit without a limit.
             IdConflict: The key was used before for something else.
+            InvalidName: The key cannot be kept, or the reason is no text.
         """
         paths = (self.path, self._payee(to))
-        self.ledger.run(grants.transfer(self.ledger, paths, amount, reason, key))
+        self.ledger.run(
+            grants.transfer(self.ledger, paths, amount, *checked(reason, key))
+        )
 
     async def atransfer(
         self, to: AccountView | str, amount: Amount, *, reason: str = "", key: str = ""
     ) -> None:
         """Awaitable twin of `transfer`."""
         paths = (self.path, self._payee(to))
-        await self.ledger.arun(grants.transfer(self.ledger, paths, amount, reason, key))
+        await self.ledger.arun(
+            grants.transfer(self.ledger, paths, amount, *checked(reason, key))
+        )
 
     def set_limit(self, amount: Amount | Limit, *, reason: str = "") -> None:
         """
@@ -78,11 +87,15 @@ class Funds(AccountView):
         Raises:
             BudgetExceeded: It is a slice, and its parent has not that much left.
         """
-        self.ledger.run(grants.set_limit(self.ledger, self.path, amount, reason))
+        self.ledger.run(
+            grants.set_limit(self.ledger, self.path, amount, check_reason(reason))
+        )
 
     async def aset_limit(self, amount: Amount | Limit, *, reason: str = "") -> None:
         """Awaitable twin of `set_limit`."""
-        await self.ledger.arun(grants.set_limit(self.ledger, self.path, amount, reason))
+        await self.ledger.arun(
+            grants.set_limit(self.ledger, self.path, amount, check_reason(reason))
+        )
 
     def _payee(self, to: AccountView | str) -> str:
         if not isinstance(to, AccountView | str):

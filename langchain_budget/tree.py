@@ -8,6 +8,7 @@ from langchain_budget.core.events import AccountFrozen, AccountThawed, Opened
 from langchain_budget.core.postings import Kind, Note, Posting, Receipt, Refusal
 from langchain_budget.core.routes import Route
 from langchain_budget.core.traits import traits_of
+from langchain_budget.core.written import writable
 from langchain_budget.errors import AccountClosed, InvalidAmount, LimitConflict
 from langchain_budget.ledger import Ledger
 from langchain_budget.stores._drive import Ask, Talk
@@ -96,8 +97,8 @@ def close_account(ledger: Ledger, path: str) -> Talk[None]:
 
 
 def freeze(ledger: Ledger, path: str, reason: str) -> Talk[None]:
-    """Refuse new holds on the account and all below it."""
-    why = reason or "no reason given"
+    """Refuse new holds on the account and all below it, whatever the reason is."""
+    why = writable(str(reason or "no reason given"))
     yield from _mark(ledger, path, why, AccountFrozen(account=path, reason=why))
 
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from langchain_budget.core.amounts import NANOS, USD, Vector
 from langchain_budget.core.faults import InvalidJournal
 from langchain_budget.core.postings import CounterKey, Entry, Hold, Spill
-from langchain_budget.reports.render import writable
+from langchain_budget.core.written import writable
 
 FORMAT: Final = "langchain-budget journal"
 VERSION: Final = 1

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from langchain_budget.core.written import writable
+
 Rows = Sequence[Sequence[str]]
-
-
-def writable(text: str) -> str:
-    r"""
-    A text that can be written as UTF-8: halves of characters are spelt out.
-
-    >>> print(writable("caf\udce9"))
-    caf\udce9
-    """
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def text_table(heads: Sequence[str], rows: Rows) -> str:
