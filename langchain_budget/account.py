@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Self
 
 from langchain_budget import tree
@@ -10,6 +10,7 @@ from langchain_budget.admin import Admin
 from langchain_budget.arguments import (
     Amounts,
     Limits,
+    Marks,
     amounts_of,
     order_of,
     several,
@@ -53,7 +54,7 @@ class Account(Funds):
         limit: Limits = None,
         carve: Amounts = None,
         share: str | float | None = None,
-        warn_at: Iterable[float | str] = (),
+        warn_at: Marks = (),
         priority: int | None = None,
         tradeable: bool = True,
         enforce: bool = True,
@@ -69,8 +70,8 @@ class Account(Funds):
             carve: What is taken out of this account for the child alone; the rest
                 comes back when the child is closed.
             share: Likewise, a part of what this account has available now: `"30%"`.
-            warn_at: Thresholds such as `(0.5, "90%")` that are announced once each
-                time that spending rises over them.
+            warn_at: Thresholds such as `(0.5, "90%")`, or one alone, that are
+                announced once each time that spending rises over them.
             priority: From 1 to 10, the more the more important: who goes first when
                 several wait, and who gets more of what is allocated.
             tradeable: Whether budget may be transferred from it and to it.
@@ -95,7 +96,7 @@ class Account(Funds):
         limit: Limits = None,
         carve: Amounts = None,
         share: str | float | None = None,
-        warn_at: Iterable[float | str] = (),
+        warn_at: Marks = (),
         priority: int | None = None,
         tradeable: bool = True,
         enforce: bool = True,
@@ -283,7 +284,7 @@ class Account(Funds):
         self,
         name: str,
         money: tuple[Limits, Amounts, object],
-        warn_at: Iterable[object],
+        warn_at: Marks,
         traits: Traits,
     ) -> tuple[str, Spec]:
         path = child_of(self.path, name)

@@ -9,6 +9,7 @@ from typing import Final, Self
 from langchain_budget.account import Account, account_of
 from langchain_budget.core.accounts import BESIDE, SEPARATOR
 from langchain_budget.core.events import Alert
+from langchain_budget.core.faults import InvalidPolicy
 from langchain_budget.core.policies.thresholds import MONITORING, Rule, Severity
 from langchain_budget.core.postings import Change, CounterKey, Note, Posting, Receipt
 from langchain_budget.listeners import Listener
@@ -59,7 +60,7 @@ class Alerts:
         tell: Listener | None = None,
     ) -> None:
         self._account = account_of(account)
-        self._rules = sorted(rules, key=lambda rule: rule.order)
+        self._rules = sorted(_checked(rules), key=lambda rule: rule.order)
         self._units = None if units is None else frozenset(units)
         self._tell = tell
         self._told: set[str] = set()
@@ -111,6 +112,14 @@ class Alerts:
         self._account.ledger.listeners.tell([alert])
         if self._tell is not None:
             self._tell(alert)
+
+
+def _checked(rules: object) -> tuple[Rule, ...]:
+    found = tuple(rules) if isinstance(rules, Iterable) else (rules,)
+    if not all(isinstance(each, Rule) for each in found):
+        msg = f"rules {rules!r}: give rules in a list, like [Rule('50%')]"
+        raise InvalidPolicy(msg)
+    return found
 
 
 def _marked(name: str, account: str, stamp: str, rule: str) -> Talk[bool]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from langchain_budget.core.amounts import Amount, Limit, vector
-from langchain_budget.core.faults import InvalidAmount, InvalidName
+from langchain_budget.core.faults import InvalidAmount, InvalidName, told
 from langchain_budget.core.rules import Order
 from langchain_budget.core.traits import Traits, check_metadata, check_priority
 
+LONGEST_SECONDS: Final = 10**12
+"""Some thirty thousand years: longer, and stores differ in what they can keep."""
+
+Marks = float | str | Iterable[float | str]
 Amounts = Amount | Iterable[Amount] | None
 Limits = Amount | Limit | Iterable[Amount | Limit] | None
 
@@ -47,18 +50,36 @@ def order_of(
 
 def patience(wait_seconds: float) -> float:
     """How long somebody waits: a number of seconds, or 0 for not at all."""
-    if not 0 <= wait_seconds < math.inf:
-        msg = f"wait_seconds={wait_seconds!r}: give a number of seconds, zero or more"
+    if not _is_time(wait_seconds) or wait_seconds < 0:
+        said = f"wait_seconds={told(wait_seconds)}"
+        msg = f"{said}: give a number of seconds, zero or more"
         raise InvalidAmount(msg)
     return wait_seconds
 
 
 def lifetime(ttl_seconds: float) -> float:
     """How long something lives: a number of seconds above zero."""
-    if not 0 < ttl_seconds < math.inf:
-        msg = f"ttl_seconds={ttl_seconds!r}: give a number of seconds above zero"
+    if not _is_time(ttl_seconds) or ttl_seconds <= 0:
+        said = f"ttl_seconds={told(ttl_seconds)}"
+        msg = f"{said}: give a number of seconds above zero"
         raise InvalidAmount(msg)
     return ttl_seconds
+
+
+def _is_time(seconds: object) -> bool:
+    """Whether it can be added to the time: an int or float, finite, no bool."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return False
+    return -LONGEST_SECONDS <= seconds <= LONGEST_SECONDS
+
+
+def given_by_value(named: object) -> Mapping[str, Limits]:
+    """What `limit_each(named=...)` was given, checked to be a mapping."""
+    given = {} if named is None else named
+    if isinstance(given, Mapping):
+        return given
+    msg = f"named={told(named)}: give limits by value, like {{'ada': usd(5)}}"
+    raise InvalidName(msg)
 
 
 def traits_asked(

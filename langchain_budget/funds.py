@@ -139,6 +139,6 @@ def child_of(parent: str, name: object) -> str:
     path = join(parent, check_name(name))
     found = below(str(name), parent)
     if found != path:
-        msg = f"account name {name!r}: below {parent!r} it means {found!r}"
+        msg = f"account name {name!r}: it means {found!r} here, give another one"
         raise InvalidName(msg)
     return path

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from langchain_budget.core.accounts import SEPARATOR, Row
+from langchain_budget.core.faults import InvalidAmount, told
 from langchain_budget.core.postings import Balance, CounterKey, Entry, Hold
 from langchain_budget.ledger import Ledger
 from langchain_budget.reports.audit import Audit, Seen, concluded
@@ -82,6 +83,9 @@ def entries_of(
     ledger: Ledger, path: str, after: int, last: int | None
 ) -> Talk[tuple[Entry, ...]]:
     """The last entries about an account and all below it."""
+    if last is not None and (type(last) is not int or last < 0):
+        msg = f"last={told(last)}: give a whole number of entries, or None for all"
+        raise InvalidAmount(msg)
     yield from ledger.route(path)
     kept: deque[Entry] = deque(maxlen=last)
 

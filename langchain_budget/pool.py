@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Self
 
 from langchain_budget import tree, turns
 from langchain_budget.account import Account, below
-from langchain_budget.arguments import Limits, several, traits_asked
+from langchain_budget.arguments import (
+    Limits,
+    Marks,
+    given_by_value,
+    several,
+    traits_asked,
+)
 from langchain_budget.books import EXPECTED_OUTPUT
-from langchain_budget.core.accounts import Spec, check_name, check_root, spec_of
+from langchain_budget.core.accounts import (
+    Spec,
+    check_name,
+    check_root,
+    one_or_more,
+    spec_of,
+)
 from langchain_budget.core.amounts import Amount, Limit, tokens
-from langchain_budget.core.dividing import MOST, Each
+from langchain_budget.core.dividing import BETWEEN, MOST, Each
+from langchain_budget.core.faults import told
 from langchain_budget.core.traits import check_metadata
-from langchain_budget.errors import InvalidAmount, InvalidName
+from langchain_budget.errors import InvalidAmount, InvalidName, InvalidPolicy
 from langchain_budget.ids import new_id
 from langchain_budget.journal_export import Progress
 from langchain_budget.journal_import import load
@@ -64,12 +77,12 @@ class BudgetPool(Account):
         *limits: Amount | Limit | None,
         store: Store | str | None = None,
         prices: PriceBook | None = None,
-        warn_at: Iterable[float | str] = (),
+        warn_at: Marks = (),
         expected_output: int = EXPECTED_OUTPUT,
         on_outage: OnOutage | None = None,
     ) -> None:
         path, spec = check_root(name), spec_of(limits, marks=warn_at)
-        policy = on_outage or CLOSED
+        policy = _policy(on_outage)
         policy.check(path, dict(spec.limits))
         known = _book(prices)
         opened = open_store(store, book=path)
@@ -149,7 +162,7 @@ class BudgetPool(Account):
         *labels: str,
         limit: Limits = None,
         named: Mapping[str, Limits] | None = None,
-        warn_at: Iterable[float | str] = (),
+        warn_at: Marks = (),
         enforce: bool = True,
         most: int = MOST,
         missing: Mapping[str, str] | None = None,
@@ -187,10 +200,19 @@ class BudgetPool(Account):
         True
         """
         traits = traits_asked(None, True, enforce, None)  # noqa: FBT003  # tradeable
-        spec = partial(spec_of, marks=tuple(warn_at), labels=traits.labels())
-        specs = {value: spec(several(given)) for value, given in (named or {}).items()}
+        spec = partial(spec_of, marks=one_or_more(warn_at), labels=traits.labels())
+        specs = {
+            value: spec(several(given))
+            for value, given in given_by_value(named).items()
+        }
         each = divided(
-            Each(labels, spec(several(limit)), specs, most, dict(missing or {}))
+            Each(
+                labels,
+                spec(several(limit)),
+                specs,
+                most,
+                check_metadata(missing, "missing"),
+            )
         )
         trunk = each.trunk(self.path)
         self.ledger.run(tree.open_account(self.ledger, trunk, Spec()))
@@ -223,19 +245,28 @@ class BudgetPool(Account):
         return self.ledger.listeners.add(listener)
 
 
-def divided(each: Each) -> Each:
-    """What `limit_each` was asked for, checked."""
-    labels, most = each.labels, each.most
+def _labels(labels: tuple[str, ...]) -> tuple[str, ...]:
     for label in labels:
         check_name(label)
     if not labels or len(set(labels)) < len(labels):
         msg = f"labels {labels!r}: name one, or several different ones"
         raise InvalidName(msg)
+    if any(BETWEEN in label for label in labels):
+        msg = f"labels {labels!r}: give several one by one, not with a {BETWEEN!r}"
+        raise InvalidName(msg)
+    return labels
+
+
+def divided(each: Each) -> Each:
+    """What `limit_each` was asked for, checked."""
+    labels, most = _labels(each.labels), each.most
+    if not any(spec.limits for spec in (each.spec, *each.named.values())):
+        msg = f"limit_each of {each.name!r} limits nothing: give limit= or named="
+        raise InvalidAmount(msg)
     strange = sorted(set(each.missing) - set(labels))
     if strange:
         msg = f"missing {', '.join(strange)}: labels are {', '.join(labels)}"
         raise InvalidName(msg)
-    check_metadata(each.missing, "missing")
     for value in each.named:
         if not isinstance(value, str) or not value:
             msg = f"named {value!r}: give the label's value as text, like '5'"
@@ -244,6 +275,16 @@ def divided(each: Each) -> Each:
         msg = f"most={most!r}: give a whole number above zero"
         raise InvalidAmount(msg)
     return each
+
+
+def _policy(given: object) -> OnOutage:
+    """What `on_outage` was given, checked."""
+    if given is None:
+        return CLOSED
+    if not isinstance(given, OnOutage):
+        msg = f"on_outage={told(given)}: give OnOutage.closed(), or another of OnOutage"
+        raise InvalidPolicy(msg)
+    return given
 
 
 def _book(own: PriceBook | None) -> PriceBook:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import BaseMessage
@@ -176,6 +176,9 @@ class AccountFrozen(BudgetRefused):
         return f"account {self.account!r} is frozen{why}"
 
 
+_ANOTHER: Final = "take another one, or end all that spends from it before"
+
+
 class AccountClosed(BudgetRefused):
     """The account was closed, or the scope has ended."""
 
@@ -183,7 +186,7 @@ class AccountClosed(BudgetRefused):
     def remedy(self) -> str:
         """What to do about it."""
         if self.refusal.detail:
-            advice = self.refusal.detail.partition("; ")[2]
+            advice = self.refusal.detail.partition("; ")[2] or _ANOTHER
             return f"{advice[:1].upper()}{advice[1:]}."
         return "Open a new one, or wait for tasks before leaving `with budget(...)`."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from langchain_budget.core.accounts import Row
+from langchain_budget.core.faults import InvalidName, told
 from langchain_budget.core.routes import rolling_in
 from langchain_budget.errors import UnknownAccount
 from langchain_budget.reports.report import AccountBalance, Report
@@ -11,10 +12,17 @@ from langchain_budget.stores._drive import Ask, Talk
 from langchain_budget.upkeep import Upkeep
 
 
+def _check_unit(unit: object) -> None:
+    if not isinstance(unit, str):
+        msg = f"unit {told(unit)}: give its name, like 'usd' or 'tokens'"
+        raise InvalidName(msg)
+
+
 def balances_of(
     ledger: Upkeep, path: str, unit: str = ""
 ) -> Talk[tuple[AccountBalance, ...]]:
     """Every limit of the account and of all below it, or one unit of it alone."""
+    _check_unit(unit)
     yield from ledger.sweep()
     rows: tuple[Row, ...] = yield Ask("below", (path,))
     if not rows:

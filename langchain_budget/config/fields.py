@@ -20,7 +20,7 @@ from pydantic import (
 
 from langchain_budget.core.accounts import ratio
 from langchain_budget.core.amounts import LARGEST, nanos
-from langchain_budget.core.faults import InvalidConfig
+from langchain_budget.core.faults import InvalidConfig, told
 
 Flag = StrictBool
 
@@ -81,7 +81,7 @@ def listed(names: Iterable[str]) -> str:
 
 def shown(given: object) -> str:
     """What was given and of what type, without a wall of text."""
-    return f"{repr(given)[:60]} is a {type(given).__name__}"
+    return f"{told(given)[:60]} is a {type(given).__name__}"
 
 
 def validated(
@@ -108,7 +108,8 @@ def problems_of(error: ValidationError) -> list[str]:
     for each in error.errors(include_url=False):
         where = ".".join(str(part) for part in each["loc"])
         said = (each.get("ctx") or {}).get("error") or each["msg"]
-        found.append(f"{where}: {said}" if where else str(said))
+        many = said.problems if isinstance(said, InvalidConfig) else (said,)
+        found += [f"{where}: {one}" if where else str(one) for one in many]
     return found
 
 

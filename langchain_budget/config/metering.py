@@ -125,9 +125,12 @@ class MeteringConfig(Strict, Config):
         pool = pool_of(name, store=store, prices=prices)
         enforce = not self.allow_soft_overage
         each = partial(pool.limit_each, enforce=enforce, missing=MISSING)
-        each(AGENT, limit=[*_limits(self.limits, _OVERALL)])
+        overall = [*_limits(self.limits, _OVERALL)]
+        if overall:
+            each(AGENT, limit=overall)
         tools = {name: [*_limits(of, _TOOLS)] for name, of in self.tool_limits.items()}
-        each(*AGENT_AND_TOOL, named=tools)
+        if any(tools.values()):
+            each(*AGENT_AND_TOOL, named=tools)
         return Metering(self, pool)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +19,7 @@ from langchain_budget.config.limit_texts import parse_amounts, parse_limits
 from langchain_budget.core.accounts import check_name, check_root, ratio
 from langchain_budget.core.amounts import Amount, Limit, meter
 from langchain_budget.core.dividing import BETWEEN
+from langchain_budget.core.faults import InvalidAmount
 from langchain_budget.core.limits import limits as distinct
 from langchain_budget.core.policies.thresholds import Rule, Severity
 from langchain_budget.core.traits import check_priority
@@ -26,12 +28,19 @@ from langchain_budget.pricing.prices import Price
 
 METERS = "meters"
 
+_IN_ANY: Final = re.compile(r"\bin any\s+(?![0-9])")
+"""Of a piece of the calendar, which is not the time up to now."""
+
 
 def _meters(info: ValidationInfo) -> tuple[str, ...]:
     return tuple((info.context or {}).get(METERS, ()))
 
 
 def _limits(given: Any, info: ValidationInfo) -> tuple[Amount | Limit, ...]:
+    for each in given if isinstance(given, list | tuple) else (given,):
+        if isinstance(each, str) and _IN_ANY.search(each):
+            msg = f"{each!r}: write 'in any 24h' or 'in any 7d', or 'per day'"
+            raise InvalidAmount(msg)
     found = parse_limits(given, _meters(info))
     distinct(found)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field, model_validator
 
@@ -27,13 +27,20 @@ from langchain_budget.config.pool_fields import (
     Priority,
     Rates,
 )
+from langchain_budget.core.accounts import limits_of
 from langchain_budget.core.amounts import Amount
 from langchain_budget.core.dividing import BETWEEN, MOST
-from langchain_budget.core.faults import BudgetError
+from langchain_budget.core.faults import BudgetError, InvalidConfig
+from langchain_budget.errors import BudgetExceeded
 from langchain_budget.funds import child_of
+from langchain_budget.outages.policy import CLOSED
 from langchain_budget.pool import BudgetPool
 from langchain_budget.pricing.prices import PriceBook, PriceTable, first_price
 from langchain_budget.stores.base import Store
+from langchain_budget.stores.memory import MemoryStore
+
+NOTE: Final = "in the configuration: "
+"""Before the place that an error of opening is about."""
 
 
 class AccountConfig(Strict):
@@ -132,8 +139,14 @@ class PoolConfig(Strict, Config):
     alerts: tuple[AlertRule, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
-    def _slices_fit(self) -> PoolConfig:
+    def _can_be_opened(self) -> PoolConfig:
+        """Try it in books of its own, which nobody sees."""
         _check_slices("", self.limits, self.accounts)
+        try:
+            self.open(store=MemoryStore())
+        except BudgetError as error:
+            where = error.__notes__[0].removeprefix(NOTE)
+            raise InvalidConfig("", [f"{where}: {_said(error)}"]) from None
         return self
 
     def open(
@@ -180,17 +193,21 @@ class PoolConfig(Strict, Config):
     def _pool(
         self, name: str | None, store: Store | str | None, prices: PriceBook | None
     ) -> BudgetPool:
+        called = self.name if name is None else name
+        outage = self.on_outage.policy() if self.on_outage else None
+        with _in("on_outage"):
+            (outage or CLOSED).check(called, dict(limits_of(*self.limits)))
         extra: dict[str, Any] = {}
         if self.expected_output is not None:
             extra["expected_output"] = self.expected_output
         with _in("limits"):
             return BudgetPool(
-                self.name if name is None else name,
+                called,
                 *self.limits,
                 store=store_meant(store, self.store),
                 prices=self._prices(prices),
                 warn_at=self.warn_at,
-                on_outage=self.on_outage.policy() if self.on_outage else None,
+                on_outage=outage,
                 **extra,
             )
 
@@ -201,13 +218,21 @@ class PoolConfig(Strict, Config):
         return first_price(own, table) if own else table
 
 
+def _said(error: BudgetError) -> str:
+    """What is wrong, and what to do about it before there is anything."""
+    if not isinstance(error, BudgetExceeded):
+        return str(error)
+    why = str(error).removesuffix(error.remedy)
+    return f"{why}Carve less, or raise that limit."
+
+
 @contextmanager
 def _in(where: str) -> Iterator[None]:
     """Errors of opening say which part of the configuration they are about."""
     try:
         yield
     except BudgetError as error:
-        error.add_note(f"in the configuration: {where}")
+        error.add_note(f"{NOTE}{where}")
         raise
 
 

@@ -115,7 +115,11 @@ class _Reader:
         return _number(node) if node.tag == _FLOAT else self._scalar(node)
 
     def _scalar(self, node: Any) -> Any:
-        return self._loader.construct_object(node)
+        try:
+            return self._loader.construct_object(node)
+        except ValueError as error:  # a day that is none, a number without end
+            said = f"{node.value[:40]!r} cannot be read: {str(error).partition(';')[0]}"
+            raise _Odd(said, node) from None
 
     def _pairs(self, node: Any, within: tuple[Any, ...]) -> Iterator[tuple[Any, Any]]:
         seen: dict[Any, int] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Final, NamedTuple
 
 from langchain_budget.core.amounts import (
@@ -13,7 +13,12 @@ from langchain_budget.core.amounts import (
     show,
     vector,
 )
-from langchain_budget.core.faults import InexactAmount, InvalidAmount, InvalidName
+from langchain_budget.core.faults import (
+    InexactAmount,
+    InvalidAmount,
+    InvalidName,
+    told,
+)
 from langchain_budget.core.limits import limits, show_limit
 
 SEPARATOR: Final = "/"
@@ -29,6 +34,9 @@ LEASE: Final = ("kind", "lease")
 
 MARK_SCALE: Final = 1_000_000
 """Thresholds are kept as whole millionths of a limit."""
+
+_EXACT: Final = Context(prec=60)
+"""The caller's own decimal context has no say here."""
 
 
 class Spec(NamedTuple):
@@ -192,15 +200,19 @@ def ratio(value: object, *, percentages: bool = True) -> int:
     >>> ratio("30%") == ratio(0.3) == 300_000
     True
     """
-    text = str(value).strip()
+    text = str(value).strip() if _is_short(value) else ""
     number = _number(text.removesuffix("%"), value)
     if text.endswith("%") or (percentages and number > 1):
-        number /= 100
-    millionths = int(number * MARK_SCALE)
+        number = _EXACT.divide(number, Decimal(100))
+    millionths = int(_EXACT.multiply(number, Decimal(MARK_SCALE)))
     if not 0 < millionths <= MARK_SCALE or number > 1:
-        msg = f"{value!r} is no share: give more than 0 and at most 100%, like '30%'"
-        raise InvalidAmount(msg)
+        raise InvalidAmount(_no_share(value))
     return millionths
+
+
+def _is_short(value: object) -> bool:
+    """Whether it can be written: Python does not write endless numbers."""
+    return not isinstance(value, int) or abs(value) <= MARK_SCALE
 
 
 def _number(text: str, given: object) -> Decimal:
@@ -211,10 +223,14 @@ def _number(text: str, given: object) -> Decimal:
         number = Decimal(text)
     except InvalidOperation:
         number = Decimal("NaN")
-    if not number.is_finite():
-        msg = f"{given!r} is no share: give more than 0 and at most 100%, like '30%'"
-        raise InvalidAmount(msg)
+    if not number.is_finite() or not 0 < number <= 100:  # noqa: PLR2004  # percents
+        raise InvalidAmount(_no_share(given))
     return number
+
+
+def _no_share(given: object) -> str:
+    said = f"{told(given)} is no share"
+    return f"{said}: give more than 0 and at most 100%, like '30%'"
 
 
 def limits_of(*given: Amount | Limit | None) -> tuple[tuple[str, int], ...]:
@@ -222,11 +238,18 @@ def limits_of(*given: Amount | Limit | None) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(limits(each for each in given if each is not None).items()))
 
 
+def one_or_more(marks: object) -> tuple[object, ...]:
+    """Thresholds as a tuple; one alone is not taken apart."""
+    if isinstance(marks, Iterable) and not isinstance(marks, str):
+        return tuple(marks)
+    return (marks,)
+
+
 def spec_of(
     limits: Iterable[Amount | Limit | None] = (),
     carve: Iterable[Amount] = (),
     share: object = None,
-    marks: Iterable[object] = (),
+    marks: object = (),
     labels: tuple[tuple[str, str], ...] = (),
 ) -> Spec:
     """What opening an account asks for, checked."""
@@ -234,7 +257,7 @@ def spec_of(
         limits=limits_of(*limits),
         carved=tuple(sorted(vector(carve).items())),
         share=0 if share is None else ratio(share, percentages=False),
-        marks=tuple(sorted({ratio(mark) for mark in marks})),
+        marks=tuple(sorted({ratio(mark) for mark in one_or_more(marks)})),
         labels=labels,
     )
 

@@ -12,6 +12,7 @@ from langchain_budget.core.faults import (
     InvalidAmount,
     InvalidName,
     UnitMismatch,
+    told,
 )
 from langchain_budget.core.windows import Window, window_of
 
@@ -58,7 +59,7 @@ class Amount:
             raise InexactAmount(_inexact(value))
         if abs(value) > LARGEST:
             msg = (
-                f"{value} {unit} is more than this library counts: "
+                f"{told(value)} {unit} is more than this library counts: "
                 f"give at most {LARGEST:,}, or no limit"
             )
             raise InvalidAmount(msg)
@@ -172,11 +173,11 @@ def nanos(dollars: str | int | Decimal) -> int:
     """Whole nano-dollars of a price or a sum, rounded up, zero or more."""
     number = _decimal(dollars)
     if not number.is_finite() or number < 0:
-        msg = f"{dollars!r} dollars: give a finite number, zero or more"
+        msg = f"{told(dollars)} dollars: give a finite number, zero or more"
         raise InvalidAmount(msg)
     if number > LARGEST // NANOS:
         msg = (
-            f"{dollars!r} dollars is more than this library counts: "
+            f"{told(dollars)} dollars is more than this library counts: "
             f"give at most {LARGEST // NANOS:,}, or no limit"
         )
         raise InvalidAmount(msg)
@@ -206,7 +207,7 @@ def _counted(unit: str, count: int) -> Amount:
     if type(count) is not int:
         raise InexactAmount(_inexact(count))
     if count < 0:
-        msg = f"{count} {unit}: give a whole number, zero or more"
+        msg = f"{told(count)} {unit}: give a whole number, zero or more"
         raise InvalidAmount(msg)
     return Amount(unit, count)
 

@@ -5,6 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def told(given: object) -> str:
+    """
+    What was given, for the text of an error; Python writes no endless numbers.
+
+    >>> told("x"), told(10**5000)
+    ("'x'", 'a number of very many digits')
+    """
+    try:
+        return repr(given)
+    except ValueError:
+        return "a number of very many digits"
+
+
 class BudgetError(Exception):
     """Every error that this library raises is one of these."""
 
@@ -70,6 +83,11 @@ class InvalidLease(BudgetError, ValueError):
         self.account, self.missing = account, tuple(missing)
 
     def __str__(self) -> str:
+        if not self.missing:
+            return (
+                f"account {self.account!r} is leased already, and a lease has none of "
+                f"its own: lease from the pool itself, or raise the amounts of this one"
+            )
         return (
             f"such a lease of {self.account!r} would pass over the limits of "
             f"{', '.join(self.missing)}. Lease an amount of each unit that is limited "

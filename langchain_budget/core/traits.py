@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from langchain_budget.core.accounts import Row, Spec
-from langchain_budget.core.faults import InvalidName, InvalidPriority
+from langchain_budget.core.faults import InvalidName, InvalidPriority, told
 
 PRIORITIES: Final = range(1, 11)
 MIDDLE_PRIORITY: Final = 5
@@ -71,10 +71,11 @@ def check_priority(priority: Any) -> int:
     return int(priority)
 
 
-def check_metadata(
-    metadata: Mapping[Any, Any] | None, what: str = "metadata"
-) -> Mapping[str, str]:
+def check_metadata(metadata: Any, what: str = "metadata") -> Mapping[str, str]:
     """Metadata that can be kept: text by text."""
+    if not isinstance(metadata, Mapping | None):
+        msg = f"{what}={told(metadata)}: give a mapping of text by text"
+        raise InvalidName(msg)
     for key, value in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
             msg = f"{what} {key!r}: {value!r}: give text by text"

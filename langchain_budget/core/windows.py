@@ -36,6 +36,9 @@ SLOTS: Final = 2 * LIVE
 SHORTEST_SECONDS: Final = 10
 """Of a rolling window: its parts have to be longer than a store takes to answer."""
 
+LOCAL: Final = ("localtime", "posixrules")
+"""Files that stand among the time zones, and are others on each machine."""
+
 FOR_EVER: Final = (float("-inf"), float("inf"))
 
 _ROLLING: Final = re.compile(r"([1-9][0-9]{0,5})(s|min|h|d)")
@@ -145,7 +148,7 @@ def window_of(text: object, zone: str = "UTC") -> Window:
             f"a length such as '30min', '5h' or '7d' for a rolling one"
         )
         raise InvalidAmount(msg)
-    _zone(zone)
+    _zone(check_zone(zone))
     made = Window(span, zone if span in CALENDAR else "UTC")
     if made.is_rolling and made.seconds < SHORTEST_SECONDS:
         msg = f"{text!r} is too short: give at least {SHORTEST_SECONDS}s"
@@ -162,6 +165,19 @@ def has_left(counter: str, at: float, now: float) -> bool:
     """
     window = Window(counter.partition("@")[0].partition("~")[0])
     return window.is_rolling and window.part(now) - window.part(at) >= LIVE
+
+
+def check_zone(zone: object) -> str:
+    """
+    The name of a time zone that is the same everywhere; whether there is one, is open.
+
+    Raises:
+        InvalidAmount: It is no text, or what a machine is set to.
+    """
+    if not isinstance(zone, str) or zone.lower() in LOCAL:
+        msg = f"{zone!r} is no time zone: give an IANA name like 'Europe/Berlin'"
+        raise InvalidAmount(msg)
+    return zone
 
 
 @lru_cache(maxsize=256)

@@ -224,6 +224,26 @@ def test_constraints_of_a_tier_are_numbers(key: str, value: Any) -> None:
         ({"on_outage": {"open_up_to": "$1", "leased": "$1"}}, "on_outage: "),
         ({"on_outage": {"leased": "$1", "ttl_seconds": 0}}, "on_outage: "),
         ({"meters": ["a b"]}, "meters.0: "),
+        ({"accounts": {"acme": {}}}, "accounts.acme: account name 'acme'"),
+        (
+            {"limits": "$9", "accounts": {"w": {"limit": "$1", "carve": "$1"}}},
+            "accounts.w: usd: either limit a unit or carve it",
+        ),
+        ({"accounts": {"w": {"share": "50%"}}}, "accounts.w: account 'acme' has no"),
+        (
+            {"limits": "$9", "accounts": {"w": {"accounts": {"v": {"carve": "$10"}}}}},
+            "accounts.w.accounts.v: account 'acme' has $9.00 left",
+        ),
+        (
+            {"limits": "$9", "accounts": {"w": {"accounts": {"v": {"carve": "$10"}}}}},
+            "may need $10.00. Carve less",
+        ),
+        ({"each": {"u": {"limit": "$1", "most": 0}}}, "each.u: most=0"),
+        ({"each": {"u+u": {"limit": "$1"}}}, "each.u+u: labels"),
+        ({"each": {"u": {}}}, "each.u: limit_each of 'u' limits nothing"),
+        ({"limits": "$1", "on_outage": {"leased": "5 tokens"}}, "on_outage: such"),
+        ({"limits": "$1 in any day"}, "limits: '$1 in any day'"),
+        ({"warn_at": [Decimal("1e99999999")]}, "warn_at: Decimal('1E+99999999') is"),
     ],
 )
 def test_what_a_pool_cannot_keep_is_told_where_it_stands(given: Any, said: str) -> None:
@@ -270,6 +290,9 @@ def test_what_is_no_configuration_is_refused(given: Any) -> None:
         ("1: a\n2: b", "unknown key '1'"),
         ("name: 2026-11-22", "name: "),
         ("name: on", "name: "),
+        ("name: 2026-13-45", "line 1: '2026-13-45' cannot be read"),
+        (f"name: a\nlimits: {'9' * 5_000}", "line 2: '9999"),
+        (f'{{"name": {"9" * 5_000}}}', "line 1: '9999"),
     ],
 )
 def test_odd_yaml_is_refused(tmp_path: Path, text: str, said: str) -> None:

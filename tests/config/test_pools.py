@@ -13,6 +13,7 @@ from langchain_budget import (
     BudgetCallbackHandler,
     BudgetExceeded,
     BudgetMiddleware,
+    InvalidName,
     LimitConflict,
     Price,
     PriceTable,
@@ -238,3 +239,13 @@ def test_without_the_store_calls_go_on_as_configured(
     assert outage is not None
     assert outage.policy == "open up to $0.50"
     assert load({"name": "a", "on_outage": "closed"}).on_outage is None  # type: ignore[union-attr]  # it is a pool
+
+
+def test_another_name_that_an_account_has_opens_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "budget.db"
+    config = load({"name": "acme", "accounts": {"web": {}}})
+
+    with pytest.raises(InvalidName, match="'web'"):
+        config.open("web", store=f"sqlite:///{file.as_posix()}")
+
+    assert not file.exists()

@@ -203,11 +203,14 @@ async def test_an_account_is_not_named_like_one_that_its_name_means_already(
 ) -> None:
     web = await do(pool.open, "web")
 
-    with unchanged(store), pytest.raises(InvalidName, match="means 'acme") as refused:
+    with (
+        unchanged(store),
+        pytest.raises(InvalidName, match="it means 'acme") as refused,
+    ):
         await do(pool.open, name, limit=usd(1))
 
     assert repr(name) in str(refused.value)
-    with unchanged(store), pytest.raises(InvalidName, match="means 'acme"):
+    with unchanged(store), pytest.raises(InvalidName, match="it means 'acme"):
         await do(web.move_to, pool, name=name)
 
 
@@ -219,5 +222,5 @@ async def test_further_below_an_account_may_be_named_like_its_pool(
     opened = await do(web.open, "acme")
 
     assert pool.account("web/acme").path == opened.path == "acme/web/acme"
-    with pytest.raises(InvalidName, match="means 'acme'"):
+    with pytest.raises(InvalidName, match="it means 'acme' here"):
         await do(opened.move_to, pool)
