@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from langchain_budget.core.accounts import check_name
 from langchain_budget.core.amounts import Amount, Limit, vector
+from langchain_budget.core.dividing import BETWEEN, Each
 from langchain_budget.core.faults import InvalidAmount, InvalidName, told
 from langchain_budget.core.rules import Order
 from langchain_budget.core.traits import Traits, check_metadata, check_priority
@@ -80,6 +82,38 @@ def given_by_value(named: object) -> Mapping[str, Limits]:
         return given
     msg = f"named={told(named)}: give limits by value, like {{'ada': usd(5)}}"
     raise InvalidName(msg)
+
+
+def _labels(labels: tuple[str, ...]) -> tuple[str, ...]:
+    for label in labels:
+        check_name(label)
+    if not labels or len(set(labels)) < len(labels):
+        msg = f"labels {labels!r}: name one, or several different ones"
+        raise InvalidName(msg)
+    if any(BETWEEN in label for label in labels):
+        msg = f"labels {labels!r}: give several one by one, not with a {BETWEEN!r}"
+        raise InvalidName(msg)
+    return labels
+
+
+def divided(each: Each) -> Each:
+    """What `limit_each` was asked for, checked."""
+    labels, most = _labels(each.labels), each.most
+    if not any(spec.limits for spec in (each.spec, *each.named.values())):
+        msg = f"limit_each of {each.name!r} limits nothing: give limit= or named="
+        raise InvalidAmount(msg)
+    strange = sorted(set(each.missing) - set(labels))
+    if strange:
+        msg = f"missing {', '.join(strange)}: labels are {', '.join(labels)}"
+        raise InvalidName(msg)
+    for value in each.named:
+        if not isinstance(value, str) or not value:
+            msg = f"named {value!r}: give the label's value as text, like '5'"
+            raise InvalidName(msg)
+    if type(most) is not int or most < 1:
+        msg = f"most={most!r}: give a whole number above zero"
+        raise InvalidAmount(msg)
+    return each
 
 
 def traits_asked(

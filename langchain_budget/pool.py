@@ -12,6 +12,7 @@ from langchain_budget.account import Account, below
 from langchain_budget.arguments import (
     Limits,
     Marks,
+    divided,
     given_by_value,
     several,
     traits_asked,
@@ -25,10 +26,10 @@ from langchain_budget.core.accounts import (
     spec_of,
 )
 from langchain_budget.core.amounts import Amount, Limit, tokens
-from langchain_budget.core.dividing import BETWEEN, MOST, Each
+from langchain_budget.core.dividing import MOST, Each
 from langchain_budget.core.faults import told
 from langchain_budget.core.traits import check_metadata
-from langchain_budget.errors import InvalidAmount, InvalidName, InvalidPolicy
+from langchain_budget.errors import InvalidPolicy
 from langchain_budget.ids import new_id
 from langchain_budget.journal_export import Progress
 from langchain_budget.journal_import import load
@@ -243,38 +244,6 @@ class BudgetPool(Account):
         that ends the subscription. See `langchain_budget.events`.
         """
         return self.ledger.listeners.add(listener)
-
-
-def _labels(labels: tuple[str, ...]) -> tuple[str, ...]:
-    for label in labels:
-        check_name(label)
-    if not labels or len(set(labels)) < len(labels):
-        msg = f"labels {labels!r}: name one, or several different ones"
-        raise InvalidName(msg)
-    if any(BETWEEN in label for label in labels):
-        msg = f"labels {labels!r}: give several one by one, not with a {BETWEEN!r}"
-        raise InvalidName(msg)
-    return labels
-
-
-def divided(each: Each) -> Each:
-    """What `limit_each` was asked for, checked."""
-    labels, most = _labels(each.labels), each.most
-    if not any(spec.limits for spec in (each.spec, *each.named.values())):
-        msg = f"limit_each of {each.name!r} limits nothing: give limit= or named="
-        raise InvalidAmount(msg)
-    strange = sorted(set(each.missing) - set(labels))
-    if strange:
-        msg = f"missing {', '.join(strange)}: labels are {', '.join(labels)}"
-        raise InvalidName(msg)
-    for value in each.named:
-        if not isinstance(value, str) or not value:
-            msg = f"named {value!r}: give the label's value as text, like '5'"
-            raise InvalidName(msg)
-    if type(most) is not int or most < 1:
-        msg = f"most={most!r}: give a whole number above zero"
-        raise InvalidAmount(msg)
-    return each
 
 
 def _policy(given: object) -> OnOutage:

@@ -332,7 +332,9 @@ def test_a_newcomer_gets_what_all_got() -> None:
     assert not eve.traits().tradeable
 
 
-@pytest.mark.parametrize("names", [[], ["ada", "ada"], ["ada", ""], ["a/b"], [7], ["ada", "agents"]])
+@pytest.mark.parametrize(
+    "names", [[], ["ada", "ada"], ["ada", ""], ["a/b"], [7], ["ada", "agents"]]
+)
 def test_odd_names_open_nothing(names: Any) -> None:
     with pytest.raises(InvalidName):
         PerAgentBudgets().open(names)
