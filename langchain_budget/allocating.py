@@ -59,6 +59,7 @@ class Change(NamedTuple):
 
 def divide(ledger: Ledger, desk: Desk, decide: Decide, reason: str) -> Talk[Divided]:
     """Have it decided, and change all of it at once or nothing."""
+    yield from ledger.freed(desk.path)
     for _ in range(TRIES):
         ledger.forget(named=False)
         members = yield from members_of(ledger, desk)

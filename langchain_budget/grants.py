@@ -127,10 +127,21 @@ def _payer_of(ledger: Ledger, route: Route, unit: str) -> Talk[Route | None]:
 
 
 def _post(ledger: Ledger, draft: Callable[[], Talk[Draft]]) -> Talk[None]:
-    """Post what *draft* makes; when an account has changed meanwhile, make it anew."""
+    """
+    Post what *draft* makes; when an account has changed meanwhile, make it anew.
+
+    What is kept ready for outages is given back, once, where that may mend a refusal.
+    """
+    freed = False
     while True:
         posting, events = yield from draft()
-        answer = yield from ledger.try_post(posting, *events)
+        try:
+            answer = yield from ledger.try_post(posting, *events)
+        except BudgetExceeded as refusal:
+            if freed or not (yield from ledger.freed(refusal.account)):
+                raise
+            freed = True
+            continue
         if isinstance(answer, Receipt):
             return
 
@@ -207,6 +218,7 @@ def set_limit(
         )
         return Draft(posting)
 
+    yield from ledger.freed(path)
     while True:
         try:
             return (yield from _post(ledger, draft))

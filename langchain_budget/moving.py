@@ -66,6 +66,7 @@ def move(ledger: Ledger, asked: Move) -> Talk[str]:
     What it has left goes along; what it has spent, and its open holds, stay.
     """
     yield from ledger.sweep()
+    yield from ledger.freed(asked.path)
     told = (
         Opened(account=asked.to),
         Closed(account=asked.path),

@@ -86,6 +86,15 @@ class Upkeep(Books):
         event = LeaseLapsed(account=above, lease=row.path, amounts=posting.note.amounts)
         yield from self.try_post(posting, event)
 
+    def freed(self, path: str) -> Talk[bool]:  # noqa: ARG002
+        """
+        Return what is kept ready for outages for the account at *path* and all below.
+
+        Whether that is any; only this process knows what it keeps.
+        """
+        yield from ()
+        return False
+
     def drain_all(self, route: Route) -> Talk[None]:
         """What a hold or an account leaves in closed slices goes to the parent."""
         for row in route.draining:

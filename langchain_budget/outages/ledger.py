@@ -127,6 +127,10 @@ class OutageLedger(WatchedLedger):
             raise unavailable(path, error) from error
         return place.ledger.purse.left()
 
+    def freed(self, path: str) -> Talk[bool]:
+        """Return what is kept ready for the account at *path* and all below it."""
+        return self._spare is not None and (yield from self._spare.freed(path))
+
     def retire(self, row: Row) -> Talk[None]:
         """Close one account; a lease of this process is given back, not given up."""
         own = row.is_lease and self._spare

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from langchain_budget.core.accounts import parent_of
+from langchain_budget.core.accounts import SEPARATOR, parent_of
 from langchain_budget.core.charges import OUTAGE
 from langchain_budget.core.leases import note_of
 from langchain_budget.core.postings import NOTHING, Delta, Posting
@@ -62,6 +62,11 @@ class Spare(ABC):
 
     def spared(self, path: str) -> Talk[bool]:  # noqa: ARG002
         """Return what is kept ready for the account at *path*; whether that is any."""
+        yield from ()
+        return False
+
+    def freed(self, path: str) -> Talk[bool]:  # noqa: ARG002
+        """Likewise, and for all accounts below it."""
         yield from ()
         return False
 
@@ -230,6 +235,16 @@ class Leases(Spare):
             return False
         yield from lease.keep_up(at_once=True, empty=True)
         return True
+
+    def freed(self, path: str) -> Talk[bool]:
+        """Likewise, and for all accounts below it: the next call leases anew."""
+        found = False
+        for home, ledger in list(self._ledgers.items()):
+            if not (home + SEPARATOR).startswith(path + SEPARATOR):
+                continue
+            ended = yield from self.give_back(ledger.lease.contract.path)
+            found = ended or (yield from self.spared(home)) or found
+        return found
 
     def give_back(self, path: str) -> Talk[bool]:
         """Return the lease that has this account, if it is one that nobody uses."""

@@ -10,10 +10,12 @@ from langchain_budget import (
     BudgetPool,
     InvalidAmount,
     InvalidLease,
+    InvalidTransfer,
     OnOutage,
     PriceUnknown,
     StoreError,
     StoreUnavailable,
+    Treasury,
     tokens,
     usd,
 )
@@ -598,3 +600,69 @@ async def test_a_lease_does_not_admit_what_limit_each_limits_as_well(
     pool.ledger.end()  # type: ignore[attr-defined]  # as at exit
     assert pool.balance().spent == usd("0.40")
     assert pool.ledger.report_on("acme:user").balances[0].spent == usd("0.10")
+
+
+async def test_what_is_kept_ready_can_be_transferred_taken_away_and_divided(
+    shaky: Shaky, do: Do
+) -> None:
+    pool = shaky.open(LEASED)
+    web, other = pool.open("web", carve=usd(3)), pool.open("other", carve=usd(0))
+
+    async def call() -> None:
+        await do((await do(web.reserve, usd("0.10"))).settle)
+        assert web.balance().lent > usd(0)
+
+    await call()
+    await do(web.transfer, other, usd("2.20"))
+    assert web.balance().available == usd("0.70")
+    await call()
+    await do(web.set_limit, usd("0.50"))
+    assert (web.balance().available, web.balance().lent) == (usd("0.30"), usd(0))
+    await call()
+    await do(Treasury(pool).set_remaining, "web", usd(0))
+    assert (web.balance().available, web.balance().lent) == (usd(0), usd(0))
+    assert pool.balance().available == usd("7.50")
+    assert_quiet(shaky.store)
+
+
+async def test_an_account_moves_with_what_is_kept_ready_for_it(
+    shaky: Shaky, do: Do
+) -> None:
+    pool = shaky.open(LEASED)
+    web = pool.open("web", carve=usd(2))
+    await do((await do(web.reserve, usd("0.10"))).settle)
+
+    moved = await do(web.move_to, pool.open("other"))
+
+    assert moved.balance().available == usd("1.90")
+    await do((await do(moved.reserve, usd("0.10"))).settle)
+    shaky.fail()
+    await do((await do(moved.reserve, usd("0.30"))).settle)
+    shaky.mend()
+    await do(pool.balance)
+    pool.ledger.end()  # type: ignore[attr-defined]  # as at exit
+    assert pool.report().spent() == usd("0.50")
+    assert moved.balance().available == usd("1.50")
+    assert_quiet(shaky.store)
+
+
+def test_what_a_call_of_an_outage_holds_is_not_given_back_to_operators(
+    shaky: Shaky,
+) -> None:
+    pool = shaky.open(LEASED)
+    web = pool.open("web", carve=usd(2))
+    web.reserve(usd("0.10")).settle()
+    shaky.fail()
+    hold = web.reserve(usd("0.40"))
+    shaky.mend()
+
+    web.transfer(pool, usd("1.50"))
+    with pytest.raises(BudgetExceeded):
+        web.transfer(pool, usd("0.01"))
+    with pytest.raises(InvalidTransfer, match="is open below"):
+        web.move_to(pool.open("other"))
+
+    hold.settle()
+    pool.ledger.end()  # type: ignore[attr-defined]  # as at exit
+    assert web.balance().spent == usd("0.50")
+    assert_quiet(shaky.store)
