@@ -27,6 +27,7 @@ from langchain_budget import (
     usd,
 )
 from langchain_budget.core.policies.allocation import by_priority
+from langchain_budget.errors import UnknownAccount
 from langchain_budget.testing import FakeChatModel
 from tests.invariants import (
     assert_books_add_up,
@@ -137,7 +138,9 @@ async def frozen(team, do):
     await do(researcher.freeze, "under review")
     with pytest.raises(AccountFrozen, match="under review"):
         await do(ask, *team.asked("bob", "second"))
-    assert spent(team, "", ":user_id/bob") == [usd("0.54"), usd(0)]
+    assert spent(team, "") == [usd("0.54")]
+    with pytest.raises(UnknownAccount, match="user_id/bob"):
+        team.account(":user_id/bob")
     await do(researcher.thaw)
     await do(ask, *team.asked("bob", "second", None))
 

@@ -9,6 +9,7 @@ from contextlib import nullcontext, suppress
 from typing import Any, NamedTuple
 
 import pytest
+from langchain_core.exceptions import ModelAPIError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 from langgraph.warnings import LangGraphDeprecationWarning
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-class Boom(ValueError):
+class Boom(ModelAPIError):
     """Raised by a model; nothing tries it again."""
 
 
