@@ -98,9 +98,8 @@ def _refuse_unpriced(
 def refuse_deltas(deltas: tuple[Delta, ...], balance: ReadBalance) -> Refusal | None:
     """A reason in the balances: less is available than is wanted, or too much."""
     for keys, granted, held, spent, lent, guarded, _ in deltas:
-        wanted = held + spent + lent - granted
-        if guarded and wanted > 0:  # what costs nothing is affordable to everybody
-            refusal = _refuse_guarded(keys, wanted, balance)
+        if guarded:
+            refusal = _refuse_guarded(keys, held + spent + lent - granted, balance)
             if refusal is not None:
                 return refusal
         if granted > 0:

@@ -119,7 +119,7 @@ class Fold:
         """I1: judge again what was guarded, by the balances of that moment."""
         for delta in entry.deltas:
             wanted = delta.held + delta.spent + delta.lent - delta.granted
-            for key in delta.counters if delta.guarded and wanted > 0 else ():
+            for key in delta.counters if delta.guarded else ():
                 left = self.balance(key).available
                 if left is not None and left < wanted:
                     words = f"entry {entry.seq} took more than there was"

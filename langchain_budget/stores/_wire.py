@@ -80,7 +80,7 @@ def work_of(posting: Posting) -> Work:
         _add(chains, keys, change)
         if guarded:
             wanted = held + spent + lent - granted
-            guards += [(key, wanted) for key in keys] if wanted > 0 else []
+            guards += [(key, wanted) for key in keys]
         else:
             pours += [Pour(*spill) for spill in spills]
     if type(posting.hold) is CloseHold:

@@ -251,17 +251,3 @@ async def test_an_event_of_a_change_has_its_place_in_the_journal(
         *("open", "top_up", "reserve", "settle", "freeze"),
     ]
     assert isinstance(events[3], Settled)
-
-
-async def test_what_costs_nothing_is_affordable_to_whoever_is_overdrawn(
-    pool: BudgetPool, do: Do
-) -> None:
-    pool.admin.adjust(usd(99), reason="a bill")
-    assert pool.balance().available.value < 0
-
-    free = await do(pool.reserve, usd(0))
-
-    assert pool.can_afford(usd(0))
-    assert not pool.can_afford(usd("0.01"))
-    await do(free.release)
-    assert pool.admin.verify().ok
