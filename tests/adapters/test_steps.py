@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +41,22 @@ from langchain_budget.testing import FakeChatModel, StillClock
 from tests.adapters.graphs import WAYS, Log, asks, assert_quiet, notes, run
 
 START_LOG: Log = {"log": []}
+ALONE = """
+from langgraph.graph import END, START, StateGraph
+from langchain_budget import BudgetPool, budget_guard, calls
+
+pool = BudgetPool("acme", calls(10))
+
+def free():
+    return pool.balance("calls").available.value
+
+builder = StateGraph(dict)
+builder.add_node("guard", budget_guard(pool, then="work", reserve=calls(4)))
+builder.add_node("work", lambda state: {"free": free()})
+builder.add_edge(START, "guard")
+print(builder.compile().invoke({})["free"], free())
+"""
+"""A program in which nothing but a guard knows of a budget."""
 HELLO: Any = {"messages": [("user", "Hi")]}
 THREAD: Any = {"configurable": {"thread_id": "1"}}
 
@@ -722,3 +740,11 @@ def test_accounts_of_steps_stay_below_the_one_they_draw_on(
     graph.invoke(START_LOG, {"callbacks": [elsewhere]})
     assert other.balance("calls").spent == calls(2)
     assert_quiet(pool, model)
+
+
+def test_what_is_reserved_comes_back_where_nothing_else_knows_of_the_budget() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", ALONE], check=True, capture_output=True, text=True
+    )
+
+    assert ran.stdout.split() == ["6", "10"]

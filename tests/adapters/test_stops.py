@@ -133,6 +133,8 @@ async def test_a_last_answer_that_asks_for_tools_is_none() -> None:
     assert "stopped before I was done" in last.text
     assert not last.tool_calls
     assert model.calls[-1].tools == ()
+    told = [each.response_metadata for each in result["messages"]]
+    assert sum("budget_incomplete" in each for each in told) == 1
 
 
 async def test_of_a_window_nothing_is_set_aside() -> None:
