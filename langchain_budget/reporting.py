@@ -23,21 +23,26 @@ def balances_of(
 ) -> Talk[tuple[AccountBalance, ...]]:
     """Every limit of the account and of all below it, or one unit of it alone."""
     _check_unit(unit)
+    scene = yield from scene_below(ledger, path)
+    if unit:
+        return (scene.balance(scene.rows[0], unit),)
+    return tuple(
+        scene.balance(row, each)
+        for row in scene.rows
+        if not row.is_passing
+        for each, _ in row.ceilings
+    )
+
+
+def scene_below(ledger: Upkeep, path: str) -> Talk[Scene]:
+    """The account and all below it, after all that is overdue was seen to."""
     yield from ledger.sweep()
     rows: tuple[Row, ...] = yield Ask("below", (path,))
     if not rows:
         raise UnknownAccount(path)
     yield from ledger.roll(rolling_in(rows))
     balances: Balances = yield Ask("balances", (tuple(row.path for row in rows),))
-    scene = Scene(rows, balances, (yield from ledger.now()))
-    if unit:
-        return (scene.balance(rows[0], unit),)
-    return tuple(
-        scene.balance(row, each)
-        for row in rows
-        if not row.is_passing
-        for each, _ in row.ceilings
-    )
+    return Scene(rows, balances, (yield from ledger.now()))
 
 
 def report_of(ledger: Upkeep, path: str) -> Talk[Report]:

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from langchain_budget.core.accounts import Row
 from langchain_budget.core.amounts import Amount, vector
 from langchain_budget.core.postings import Hold, Kind, Refusal
-from langchain_budget.core.routes import Route, rolling_in
+from langchain_budget.core.routes import Route
 from langchain_budget.core.rules import MAY_FREE, Order
-from langchain_budget.errors import UnknownAccount, refused
+from langchain_budget.errors import refused
 from langchain_budget.ledger import Ledger
+from langchain_budget.reporting import scene_below
 from langchain_budget.reports.explanation import (
     Explanation,
     HoldInfo,
@@ -91,11 +92,5 @@ def _taking(route: Route, holds: Iterable[Hold], now: float) -> tuple[HoldInfo, 
 
 def standings_of(ledger: Ledger, path: str) -> Talk[tuple[Standing, ...]]:
     """How the account and all below it stand, parents first."""
-    yield from ledger.sweep()
-    rows: tuple[Row, ...] = yield Ask("below", (path,))
-    if not rows:
-        raise UnknownAccount(path)
-    yield from ledger.roll(rolling_in(rows))
-    balances: Balances = yield Ask("balances", (tuple(row.path for row in rows),))
-    scene = Scene(rows, balances, (yield from ledger.now()))
-    return tuple(scene.standing(row) for row in rows if not row.is_passing)
+    scene = yield from scene_below(ledger, path)
+    return tuple(scene.standing(row) for row in scene.rows if not row.is_passing)

@@ -211,7 +211,8 @@ class BudgetCallbackHandler(MeterHandler):
             a person for a top-up first, and `"drain"` has the graph stop at the end
             of this step as well.
         reserve: `"estimate"` holds the input and the answer's cap, or the size
-            learned from earlier answers; `"worst"` holds the most that is possible.
+            learned from earlier answers; `"worst"` holds the longest answer that is
+            possible, at the price of plain input and output.
 
     Raises:
         UnknownAccount: *accounts* names an account that does not exist.
