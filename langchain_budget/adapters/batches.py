@@ -9,7 +9,7 @@ from langchain_core.outputs import LLMResult
 
 from langchain_budget.adapters.underway import Call
 from langchain_budget.adapters.usage import says_all, says_nothing
-from langchain_budget.forks import new_lock
+from langchain_budget.forks import Lock, new_lock
 from langchain_budget.ledger import Ledger
 
 
@@ -19,10 +19,13 @@ class Batch:
 
     announced: object
     """Told to handlers with each of its prompts, and with no other."""
+    is_off: bool = False
+    """Whether one of them was refused, so that none is sent."""
     paid: bool = False
     """Whether a prompt has reported what all of them used."""
     unpaid: list[Call] = field(default_factory=list)
     """The calls that have ended without a word of what they used."""
+    lock: Lock = field(default_factory=new_lock)
 
     def included(self, call: Call, result: LLMResult) -> list[Call]:
         """
@@ -31,13 +34,14 @@ class Batch:
         LangChain gives the usage of a request with several prompts to the first of
         them; handlers on threads may hear of another before.
         """
-        if says_nothing(result):
-            self.unpaid.append(call)
-        elif says_all(result):
-            self.paid = True
-        known: list[Call] = []
-        if self.paid:
-            known, self.unpaid = self.unpaid, []
+        with self.lock:
+            if says_nothing(result):
+                self.unpaid.append(call)
+            elif says_all(result):
+                self.paid = True
+            known: list[Call] = []
+            if self.paid:
+                known, self.unpaid = self.unpaid, []
         return known
 
 

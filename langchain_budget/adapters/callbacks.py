@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResult
 from langgraph.errors import GraphInterrupt
@@ -18,12 +18,14 @@ from langchain_budget.adapters.context import innermost, scope_now
 from langchain_budget.adapters.exits import all_heard, close_unheard
 from langchain_budget.adapters.finder import Finder
 from langchain_budget.adapters.heralds import is_held_by_model
+from langchain_budget.adapters.inline import HeardHandler
 from langchain_budget.adapters.labels import labels_of_run
 from langchain_budget.adapters.pieces import delta_of, piece_of
 from langchain_budget.adapters.requests import Messages
 from langchain_budget.adapters.runs import Run
 from langchain_budget.adapters.steps import STEPS
 from langchain_budget.adapters.top_ups import OnRefusal, check_refusal, mender
+from langchain_budget.adapters.underway import Call
 from langchain_budget.adapters.weaknesses import two_handlers
 from langchain_budget.errors import BudgetExceeded, BudgetRefused
 from langchain_budget.ledger import Ledger
@@ -32,7 +34,17 @@ Charged = tuple[Ledger, str]
 Reserve = Literal["estimate", "worst"]
 
 
-class MeterHandler(BaseCallbackHandler):
+class Asked(NamedTuple):
+    """What the framework says of a model call that is to be made."""
+
+    messages: Messages
+    run_id: UUID
+    parent: UUID | None
+    caller: Caller
+    options: Mapping[str, Any]
+
+
+class MeterHandler(HeardHandler):
     """What all handlers here do; they differ in where a call is charged."""
 
     raise_error = True
@@ -159,9 +171,8 @@ class MeterHandler(BaseCallbackHandler):
         parent: UUID | None,
         options: Mapping[str, Any],
     ) -> None:
-        metadata = options.get("metadata") or {}
         params = options.get("invocation_params") or {}
-        caller = caller_of(metadata)
+        caller = caller_of(options.get("metadata") or {})
         alone = options.get("batch_size", 1) == 1
         # The framework makes one of these for each call, and one for each `generate`.
         announced = options.get("metadata")
@@ -169,25 +180,32 @@ class MeterHandler(BaseCallbackHandler):
         for ledger, account in self._charged(caller, parent):
             if is_held_by_model(params, ledger):
                 continue
-            if (call := CALLS.joins(run_id, ledger, announced)) is not None:
+            mine = Call(ledger, self, announced=announced)
+            call = CALLS.enter(run_id, mine, batch)
+            if call is not mine:
                 if call.owner is not self:
                     self._beside(call.owner, ledger)
                 continue
-            request = CALLS.estimator(ledger).size(messages, metadata, params)
-            labels = labels_of_run(caller, run_id, parent, metadata)
-            labels |= divided_by(ledger, metadata)
-            labels["provider"], labels["model"] = request.model
-            places = STEPS.places(ledger, account, parent)
-            worst = self._reserve_worst()
-            booking = Booking(
-                *(ledger, places, request, labels, worst, self, announced, batch),
-                *(all_heard(), self._mend),
-            )
+            call.heard = all_heard()
+            asked = Asked(messages, run_id, parent, caller, options)
+            booking = partial(self._booking, ledger, account, asked)
             try:
-                CALLS.begin(run_id, parent, booking)
+                CALLS.begin(run_id, parent, call, booking)
             except (BudgetRefused, GraphInterrupt):
                 close_unheard()
                 raise
+
+    def _booking(self, ledger: Ledger, account: str, asked: Asked) -> Booking:
+        messages, run_id, parent, caller, options = asked
+        metadata = options.get("metadata") or {}
+        params = options.get("invocation_params") or {}
+        request = CALLS.estimator(ledger).size(messages, metadata, params)
+        labels = labels_of_run(caller, run_id, parent, metadata)
+        labels |= divided_by(ledger, metadata)
+        labels["provider"], labels["model"] = request.model
+        places = STEPS.places(ledger, account, parent)
+        worst = self._reserve_worst()
+        return Booking(ledger, places, request, labels, worst, self._mend)
 
     def _leave(self, run_id: UUID, error: BaseException | None) -> None:
         CALLS.leave(run_id, error)
@@ -249,10 +267,8 @@ class BudgetCallbackHandler(MeterHandler):
             ledger.run(ledger.route(path))
         self._finder = Finder(paths)
 
-    @property
-    def run_inline(self) -> bool:  # type: ignore[override]  # the base has a constant
-        """Whether it may run on the event loop: when its store does not block."""
-        return not self.account.ledger.store.blocking
+    def _blocks(self) -> bool:
+        return self.account.ledger.store.blocking
 
     def _charged(self, caller: Caller, parent: UUID | None) -> Iterable[Charged]:
         ledger = self.account.ledger

@@ -15,7 +15,7 @@ from langchain_budget.adapters import charges
 from langchain_budget.adapters.batches import Batches
 from langchain_budget.adapters.clamp import fitted
 from langchain_budget.adapters.context import claimed
-from langchain_budget.adapters.exits import AllHeard, vetoed_run
+from langchain_budget.adapters.exits import vetoed_run
 from langchain_budget.adapters.growing import give_back, grow
 from langchain_budget.adapters.pieces import Piece
 from langchain_budget.adapters.requests import Estimator, Request
@@ -51,14 +51,6 @@ class Booking(NamedTuple):
     labels: Mapping[str, str]
     worst: bool = False
     """Hold the most that it can cost, not what is expected."""
-    owner: object = None
-    """The handler that books it."""
-    announced: object = None
-    """What all handlers of this call are told with it."""
-    batch: object = None
-    """What they are told with all prompts of one `generate`, if there are several."""
-    heard: AllHeard | None = None
-    """Tells whether another handler refuses it, where that can be told."""
     mend: Callable[[BudgetExceeded], None] | None = None
     """Makes room where something is lacking, or raises."""
 
@@ -92,37 +84,53 @@ class Calls:
             found = self._estimators.setdefault(ledger, sizes)
         return found
 
-    def joins(self, run_id: UUID, ledger: Ledger, announced: object) -> Call | None:
-        """The call, if it has its hold already, from what another hook heard."""
-        return self._open.join(run_id.int, ledger, announced)
+    def enter(self, run_id: UUID, call: Call, batch: object = None) -> Call:
+        """
+        *call*, which is to be begun, or the one that another hook has entered for it.
+
+        Args:
+            run_id: The run.
+            call: What this hook makes of it.
+            batch: What all hooks are told with all prompts of one `generate`, if there
+                are several.
+        """
+        if batch is not None:
+            call.batch = self._batches.of(batch, call.ledger)
+            call.is_off = call.batch.is_off
+        return self._open.enter(run_id.int, call)
 
     def is_known(self, run_id: UUID) -> bool:
         """Whether some hook holds for the call, on any books."""
         return bool(self._open.of(run_id.int))
 
-    def begin(self, run_id: UUID, parent: UUID | None, booking: Booking) -> None:
+    def begin(
+        self,
+        run_id: UUID,
+        parent: UUID | None,
+        call: Call,
+        booking: Callable[[], Booking],
+    ) -> None:
         """
-        Hold what the call may cost.
+        Hold what a call may cost that was entered.
 
         Raises:
             BudgetRefused: There is not enough; the call must not be made.
         """
         key = run_id.int
-        call = Call(booking.ledger, booking.owner, booking.request, booking.labels)
-        call.heard = booking.heard
-        call.announced = booking.announced
-        if booking.batch is not None:
-            call.batch = self._batches.of(booking.batch, booking.ledger)
-        self._open.add(key, call)
-        try:
-            self._adopt(call, key)
-            call.hold = call.hold or _reserved(booking)
-            call.keep_at = self.clock() + KEEP_SECONDS
-        except BaseException:
-            self._open.remove(key, call)
-            self._not_made(key, call)
-            raise
         call.lifeline = weakref.ref(run_id, partial(self._lost, key))
+        try:
+            if not call.is_off:
+                booked = booking()
+                call.request, call.labels = booked.request, booked.labels
+                self._adopt(call, key)
+                call.hold = call.hold or _reserved(booked)
+                call.keep_at = self.clock() + KEEP_SECONDS
+        except BaseException:
+            self._call_off(key, call)
+            raise
+        if call.is_off:
+            self._settle(call, None)
+            return
         for number, _ in self.runs.above(parent):
             self._under.setdefault(number, set()).add(key)
 
@@ -190,15 +198,24 @@ class Calls:
             call.hold, call.request = offer.hold, offer.request
             call.labels = {**call.labels, **offer.hold.labels}
 
-    def _not_made(self, key: int, refused: Call) -> None:
-        """Somebody said no, so the call is not made: the others get theirs back."""
+    def _call_off(self, key: int, refused: Call) -> None:
+        """
+        Somebody said no, so the call is not made: the others get theirs back.
+
+        On an event loop handlers on threads may hear of it later, or are just making
+        their hold: so it is kept that it is off, for as long as its run has an id.
+        """
         if refused.batch is None:
             others = self._open.twins(key, refused.announced)
         else:
+            refused.batch.is_off = True
             others = self._open.batch(refused.batch.announced)
-        for number, call in others:
-            self._open.remove(number, call)
-            self._settle(call, None)
+        for number, call in [*others, (key, refused)]:
+            call.is_off = True
+            if call.heard is not None:
+                self._open.remove(number, call)
+            if call.hold is not None:
+                self._settle(call, None)
 
     def _settle(self, call: Call, charge: Charge | None) -> None:
         if call.closed and charge is None:

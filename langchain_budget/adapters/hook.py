@@ -17,6 +17,7 @@ from langchain_budget.adapters.calls import CALLS
 from langchain_budget.adapters.context import OpenScope, enclosing, scope_now
 from langchain_budget.adapters.finder import finder_of
 from langchain_budget.adapters.heralds import MARK
+from langchain_budget.adapters.inline import HeardHandler
 from langchain_budget.adapters.steps import STEPS
 from langchain_budget.adapters.weaknesses import SCOPES
 from langchain_budget.forks import new_lock
@@ -25,12 +26,10 @@ from langchain_budget.forks import new_lock
 class ScopeHandler(MeterHandler):
     """The one handler of all scopes; a call is charged to the innermost open one."""
 
-    @property
-    def run_inline(self) -> bool:  # type: ignore[override]  # the base has a constant
-        """Whether it may run on the event loop: when the store does not block."""
+    def _blocks(self) -> bool:
         scopes = enclosing(scope_now.get())
         blocking = any(each.account.ledger.store.blocking for each in scopes)
-        return not (blocking or STEPS.blocking)
+        return blocking or STEPS.blocking
 
     def _charged(self, caller: Caller, parent: UUID | None) -> Iterable[Charged]:
         scope = scope_now.get() or next(
@@ -96,11 +95,10 @@ class _Hook:
         return _HANDLER if STEPS else None
 
 
-class Lookout(BaseCallbackHandler):
+class Lookout(HeardHandler):
     """Warns of model calls that nobody holds for, in a thread that a scope has lost."""
 
     raise_error = True  # a warning that was made an error is one
-    run_inline = True
 
     def on_chat_model_start(self, *_: Any, run_id: UUID, **options: Any) -> None:
         """Handlers that were given to the run are told of it first."""

@@ -73,6 +73,10 @@ class Request(NamedTuple):
     """Whether the provider reads more than it is sent, such as what it searches."""
 
 
+UNSIZED: Final = Request(ModelRef("", ""), 0, 0, 0)
+"""Before it is known what is asked for."""
+
+
 class Estimator:
     """
     Sizes requests; it learns from what models answered before.

@@ -11,7 +11,7 @@ from uuid import UUID
 from langchain_core.messages import AIMessageChunk
 
 from langchain_budget.adapters.exits import AllHeard
-from langchain_budget.adapters.requests import Request
+from langchain_budget.adapters.requests import UNSIZED, Request
 from langchain_budget.adapters.usage import Raw
 from langchain_budget.core.postings import Hold
 from langchain_budget.forks import new_lock
@@ -28,10 +28,10 @@ class Call:
     ledger: Ledger
     owner: object
     """The handler that began it; what others hear of the same call changes nothing."""
-    request: Request
-    labels: Mapping[str, str]
+    request: Request = UNSIZED
+    labels: Mapping[str, str] = field(default_factory=dict)
     hold: Hold | None = None
-    """`None` while it is being made."""
+    """`None` while it is being made; until then it is not said what is asked for."""
     announced: object = None
     """Told to all handlers of this call, and with no call of the same run id."""
     batch: Batch | None = None
@@ -53,6 +53,8 @@ class Call:
     keep_at: float = 0.0
     """When the store is to be told that the call is still running."""
     closed: bool = False
+    is_off: bool = False
+    """Whether a handler has refused it, so that the model is not called."""
     lifeline: weakref.ref[UUID] | None = None
 
 
@@ -68,17 +70,20 @@ class UnderWay:
         self._calls: dict[int, list[Call]] = {}
         self._lock = new_lock()
 
-    def join(self, key: int, ledger: Ledger, announced: object) -> Call | None:
-        """This very call on these books, if another handler has begun it."""
-        for call in list(self._calls.get(key, ())):
-            if call.announced is announced and ledger.is_same(call.ledger):
-                return call
-        return None
+    def enter(self, key: int, call: Call) -> Call:
+        """
+        A call begins; if another handler has begun it on the same books, that one.
 
-    def add(self, key: int, call: Call) -> None:
-        """A call begins."""
+        On an event loop several are told at once, each on a thread.
+        """
         with self._lock:
-            self._calls.setdefault(key, []).append(call)
+            calls = self._calls.setdefault(key, [])
+            for known in (each for each in calls if each.announced is call.announced):
+                if call.ledger.is_same(known.ledger):
+                    return known
+                call.is_off = call.is_off or known.is_off
+            calls.append(call)
+            return call
 
     def remove(self, key: int, call: Call) -> None:
         """A call has ended, or was not made."""
@@ -91,7 +96,8 @@ class UnderWay:
 
     def of(self, key: int, owner: object = None) -> list[Call]:
         """The calls of a run that are held for; one of each books for one *owner*."""
-        calls = [call for call in list(self._calls.get(key, ())) if call.hold]
+        known = list(self._calls.get(key, ()))
+        calls = [call for call in known if call.hold and not call.is_off]
         if owner is None:
             return calls
         mine: dict[Ledger, Call] = {}
@@ -108,8 +114,9 @@ class UnderWay:
         return calls
 
     def twins(self, key: int, announced: object) -> list[tuple[int, Call]]:
-        """What is held for the same call: on other books, or by other handlers."""
-        return [(key, call) for call in self.of(key) if call.announced is announced]
+        """The same call as on other books, or as other handlers have it."""
+        calls = list(self._calls.get(key, ()))
+        return [(key, call) for call in calls if call.announced is announced]
 
     def drop(self, key: int, lifeline: object) -> list[Call]:
         """The calls that hung on *lifeline*; no lock: a finaliser may run in ours."""
@@ -122,10 +129,10 @@ class UnderWay:
         return lost
 
     def batch(self, announced: object) -> list[tuple[int, Call]]:
-        """What is held for the prompts of one `generate`."""
+        """The prompts of one `generate`."""
         return [
             (key, call)
             for key, calls in list(self._calls.items())
             for call in list(calls)
-            if call.batch and call.batch.announced is announced and call.hold
+            if call.batch and call.batch.announced is announced
         ]

@@ -10,8 +10,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from langchain_core.language_models import BaseLLM
-from langchain_core.outputs import Generation, LLMResult
 
 from langchain_budget import (
     BudgetCallbackHandler,
@@ -24,27 +22,10 @@ from langchain_budget import (
 from langchain_budget.events import Reserved
 from langchain_budget.stores.sqlite import SqliteStore
 from langchain_budget.testing import EventLog, FakeChatModel, Gate
+from tests.adapters.texts import Completes
 from tests.invariants import assert_quiet
 
 QUESTION = "word " * 100
-
-
-class Completes(BaseLLM):
-    """It reports as OpenAI's client does: with the first prompt, for all of them."""
-
-    silent: bool = False
-
-    @property
-    def _llm_type(self) -> str:
-        return "completes"
-
-    def _generate(self, prompts: list[str], *_: Any, **__: Any) -> LLMResult:
-        told = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
-        usage = {name: each * len(prompts) for name, each in told.items()}
-        return LLMResult(
-            generations=[[Generation(text="one two")] for _ in prompts],
-            llm_output={"token_usage": {} if self.silent else usage},
-        )
 
 
 def config_of(pool: BudgetPool) -> Any:
@@ -127,7 +108,7 @@ def test_where_nothing_is_reported_each_is_estimated(
     assert_quiet(pool.ledger.store)
 
 
-@pytest.mark.parametrize("way", [batch, generate, in_scope])
+@each_way
 def test_when_one_is_refused_none_was_sent(way: Any) -> None:
     pool = BudgetPool("acme", calls(2))
 

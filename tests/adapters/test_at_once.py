@@ -1,0 +1,130 @@
+"""Handlers whose store blocks are told on threads: of one call, several at once."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from langchain_budget import (
+    BudgetCallbackHandler,
+    BudgetExceeded,
+    BudgetPool,
+    budget,
+    calls,
+    tokens,
+)
+from langchain_budget.core.postings import OpenHold
+from langchain_budget.events import Refused, Reserved
+from langchain_budget.testing import EventLog, FakeChatModel
+from tests.adapters.texts import Completes
+from tests.invariants import assert_quiet
+
+Open = Callable[..., BudgetPool]
+PATIENCE_SECONDS = 20
+
+
+@pytest.fixture
+def open_pool(tmp_path: Path) -> Iterator[Open]:
+    opened = []
+
+    def open_it(name: str, limit: Any) -> BudgetPool:
+        url = f"sqlite:///{(tmp_path / f'{name}.db').as_posix()}"
+        opened.append(BudgetPool(name, limit, store=url))
+        return opened[-1]
+
+    yield open_it
+    for each in opened:
+        each.close()
+
+
+def config_of(*pools: BudgetPool) -> Any:
+    return {"callbacks": [BudgetCallbackHandler(each) for each in pools]}
+
+
+def refused(model: Any, *pools: BudgetPool, threads: int) -> BudgetExceeded:
+    """Have the call refused, with handlers told on so many threads."""
+
+    async def ask() -> None:
+        executor = ThreadPoolExecutor(threads)
+        asyncio.get_running_loop().set_default_executor(executor)
+        await model.abatch(["Hi"] * 4, config_of(*pools))
+
+    with pytest.raises(BudgetExceeded) as caught:
+        asyncio.run(ask())
+    return caught.value
+
+
+def test_a_handler_and_a_scope_make_one_hold(open_pool: Open) -> None:
+    pool = open_pool("acme", tokens(10_000))
+    model = FakeChatModel(replies=["Fine."], usage=(100, 20))
+    announced = EventLog()
+    pool.subscribe(announced.append)
+
+    with budget(pool):
+        for _ in range(20):
+            asyncio.run(model.ainvoke("Hi", config_of(pool)))
+
+    assert len(announced.of(Reserved)) == 20
+    assert pool.balance("tokens").spent == tokens(20 * 120)
+    assert_quiet(pool.ledger.store)
+
+
+def test_what_is_being_held_while_another_refuses_comes_back(
+    open_pool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty, full = open_pool("empty", calls(0)), open_pool("full", calls(50))
+    gone, store = threading.Event(), full.ledger.store
+    empty.subscribe(lambda event: isinstance(event, Refused) and gone.set())
+    post = store.post
+
+    def dawdle(posting: Any) -> Any:
+        if isinstance(posting.hold, OpenHold):
+            assert gone.wait(PATIENCE_SECONDS)
+        return post(posting)
+
+    monkeypatch.setattr(store, "post", dawdle)
+    error = refused(FakeChatModel(), full, empty, threads=8)
+
+    # While somebody has the error, its traceback has the run: nothing is collected.
+    assert error.account == "empty"
+    assert store.open_holds() == ()
+    assert full.report().spent("calls") == calls(0)
+    assert_quiet(store)
+
+
+@pytest.mark.parametrize("model", [FakeChatModel(), Completes()])
+def test_what_is_heard_after_another_has_refused_is_not_held(
+    open_pool: Open, model: Any
+) -> None:
+    empty, full = open_pool("empty", calls(0)), open_pool("full", calls(50))
+    announced = EventLog()
+    full.subscribe(announced.append)
+
+    refused(model, empty, full, threads=1)
+    gc.collect()
+
+    assert full.report().spent("calls") == calls(0)
+    assert_quiet(full.ledger.store)
+    if isinstance(model, Completes):  # one request, so one refusal is that of all
+        assert announced == []
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_prompts_after_the_refused_one_are_not_held(
+    open_pool: Open, threads: int
+) -> None:
+    pool = open_pool("acme", calls(2))
+
+    error = refused(Completes(), pool, threads=threads)
+
+    assert error.account == "acme"
+    assert pool.ledger.store.open_holds() == ()
+    assert pool.report().spent("calls") == calls(0)
+    assert_quiet(pool.ledger.store)
