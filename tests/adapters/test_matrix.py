@@ -153,10 +153,12 @@ async def settled(pool: BudgetPool) -> None:
     for _ in range(1_000):  # others of a batch go on in their threads
         await asyncio.sleep(0.001)
         gc.collect()
-        if not pool.balance("tokens").held and not pool.ledger.store.open_holds():
-            break
+        if pool.balance("tokens").held:
+            continue
+        with suppress(AssertionError):
+            assert_quiet(pool.ledger.store)
+            return
     assert_quiet(pool.ledger.store)
-    assert pool.balance("tokens").held == tokens(0)
 
 
 @each_way
@@ -229,9 +231,9 @@ async def test_a_call_that_is_cut_off_is_charged_within_its_bound(
 
     del task
     await settled(pool)
+    counted = sum(model.total[:2])
     spent = pool.balance("tokens").spent.value
-    most = spent + pool.report().total.unconfirmed.get("tokens", 0)
-    assert sum(model.total[:2]) <= most
+    assert counted <= spent + pool.report().total.unconfirmed.get("tokens", 0)
 
 
 @pytest.mark.parametrize("way", ["stream", "astream"])
