@@ -17,7 +17,7 @@ from langchain_budget.account import Account, account_of, below
 from langchain_budget.adapters.attribution import Caller, divided_by
 from langchain_budget.adapters.context import innermost
 from langchain_budget.adapters.finder import finder_of
-from langchain_budget.adapters.hook import HOOK
+from langchain_budget.adapters.hook import HOOKS
 from langchain_budget.adapters.notes import update_of
 from langchain_budget.adapters.steps import STEPS, Place, Reserved, graph_of
 from langchain_budget.adapters.top_ups import (
@@ -70,7 +70,7 @@ class BudgetGuard(Runnable[Any, Command[str]]):
         _declare(self, [then, otherwise])
         if reserve:
             STEPS.follow(self)
-            HOOK.register()
+            HOOKS.register()
 
     def __call__(self, state: Any) -> Command[str]:
         """Decide; `add_node` looks here for what a node returns."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
 from typing import Any, cast
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import BaseMessage
 
 from langchain_budget.account import Account
 from langchain_budget.adapters.attribution import Caller
@@ -18,6 +17,7 @@ from langchain_budget.adapters.context import OpenScope, enclosing, scope_now
 from langchain_budget.adapters.finder import finder_of
 from langchain_budget.adapters.heralds import MARK
 from langchain_budget.adapters.inline import HeardHandler
+from langchain_budget.adapters.runs import KEPT
 from langchain_budget.adapters.steps import STEPS
 from langchain_budget.adapters.weaknesses import SCOPES
 from langchain_budget.forks import new_lock
@@ -46,7 +46,7 @@ class ScopeHandler(MeterHandler):
 
 def enter(scope: OpenScope) -> Token[Any]:
     """From here on, in this context, calls are charged to *scope*."""
-    HOOK.register()
+    HOOKS.register()
     return scope_now.set(scope)
 
 
@@ -59,16 +59,72 @@ def leave(token: Token[Any]) -> bool:
     return True
 
 
+class Lookout(HeardHandler):
+    """Warns of model calls that nobody holds for, in a thread that a scope has lost."""
+
+    raise_error = True  # a warning that was made an error is one
+
+    def __init__(self) -> None:
+        self._unsure: dict[int, None] = {}
+
+    def on_chat_model_start(self, *_: Any, run_id: UUID, **options: Any) -> None:
+        """
+        See whether somebody holds for the call.
+
+        Handlers that were given to the run are told of it first, but on an event loop
+        those on threads later: of its end, too, so then this one looks again.
+        """
+        params = options.get("invocation_params") or {}
+        if MARK not in params and not CALLS.is_known(run_id):
+            self._unsure[run_id.int] = None
+            if len(self._unsure) > KEPT:
+                self._unsure.pop(next(iter(self._unsure)), None)
+
+    def on_llm_start(self, *_: Any, run_id: UUID, **options: Any) -> None:
+        """Likewise, for models that complete plain text."""
+        self.on_chat_model_start(run_id=run_id, **options)
+
+    def on_llm_end(self, *_: Any, run_id: UUID, **__: Any) -> None:
+        """Warn of a call that nobody has held for."""
+        is_unsure = self._unsure.pop(run_id.int, self) is None
+        if is_unsure and not CALLS.is_known(run_id):
+            SCOPES.tell()
+
+    on_llm_error = on_llm_end
+
+
 class _Hook:
     """
     What the framework asks, once it is registered, for a handler to add to a run.
 
-    Inside a scope there is one, and everywhere while a guard may reserve: its
-    reservation is found, and given back, by following runs. In a thread that a
-    scope has lost there is one that tells so.
+    Args:
+        handler: Tells which one, if any.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, handler: Callable[[], BaseCallbackHandler | None]) -> None:
+        self.get = handler
+
+
+def _meter() -> BaseCallbackHandler | None:
+    """
+    Inside a scope there is one, and everywhere while a guard may reserve.
+
+    A guard's reservation is found, and given back, by following runs.
+    """
+    return _HANDLER if scope_now.get() is not None or STEPS else None
+
+
+def _lookout() -> BaseCallbackHandler | None:
+    """In a thread that a scope has lost there is one that tells so."""
+    is_strayed = scope_now.get() is None and SCOPES.is_strayed()
+    return _LOOKOUT if is_strayed else None
+
+
+class _Hooks:
+    """Those of this library."""
+
+    def __init__(self, *hooks: _Hook) -> None:
+        self._hooks = hooks
         self._lock = new_lock()
         self._is_registered = False
 
@@ -83,51 +139,12 @@ class _Hook:
 
         with self._lock:
             if not self._is_registered:
-                asked = cast("ContextVar[BaseCallbackHandler | None]", self)
-                register_configure_hook(asked, inheritable=True)
+                for each in self._hooks:
+                    asked = cast("ContextVar[BaseCallbackHandler | None]", each)
+                    register_configure_hook(asked, inheritable=True)
                 self._is_registered = True
-
-    def get(self) -> BaseCallbackHandler | None:
-        if scope_now.get() is not None:
-            return _HANDLER
-        if SCOPES.is_strayed():
-            return _FOLLOWING_LOOKOUT if STEPS else _LOOKOUT
-        return _HANDLER if STEPS else None
-
-
-class Lookout(HeardHandler):
-    """Warns of model calls that nobody holds for, in a thread that a scope has lost."""
-
-    raise_error = True  # a warning that was made an error is one
-
-    def on_chat_model_start(self, *_: Any, run_id: UUID, **options: Any) -> None:
-        """Handlers that were given to the run are told of it first."""
-        params = options.get("invocation_params") or {}
-        if MARK not in params and not CALLS.is_known(run_id):
-            SCOPES.tell()
-
-    def on_llm_start(self, *_: Any, run_id: UUID, **options: Any) -> None:
-        """Likewise, for models that complete plain text."""
-        self.on_chat_model_start(run_id=run_id, **options)
-
-
-class FollowingLookout(ScopeHandler):
-    """Does both: warns, and follows runs for what guards have reserved."""
-
-    def on_chat_model_start(
-        self,
-        serialized: dict[str, Any],
-        messages: list[list[BaseMessage]],
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        **options: Any,
-    ) -> None:
-        """Warn, if nobody holds for it."""
-        _LOOKOUT.on_chat_model_start(run_id=run_id, **options)
 
 
 _HANDLER = ScopeHandler()
 _LOOKOUT = Lookout()
-_FOLLOWING_LOOKOUT = FollowingLookout()
-HOOK = _Hook()
+HOOKS = _Hooks(_Hook(_meter), _Hook(_lookout))

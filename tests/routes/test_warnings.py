@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,10 +31,12 @@ from langchain_budget import (
     TwoHandlersWarning,
     WeakEnforcementWarning,
     budget,
+    budget_guard,
     budgeted,
     tokens,
 )
 from langchain_budget.testing import FakeChatModel
+from tests.adapters.texts import Completes
 
 ASKED: Any = {"messages": [("user", "Hi")]}
 
@@ -177,6 +181,36 @@ def test_a_thread_that_is_wrapped_or_pays_otherwise_is_right(pool: BudgetPool) -
 
     assert b.successful_requests == 1
     assert pool.report().spent("calls").value == 2
+
+
+@pytest.mark.parametrize("store", ["memory://", "sqlite:///{}"])
+@pytest.mark.parametrize("is_followed", [False, True])
+def test_a_loop_in_a_raw_thread_whose_calls_are_paid_is_right(
+    tmp_path: Path, store: str, *, is_followed: bool
+) -> None:
+    """Where a store blocks, its handler is told after the one that would warn."""
+    url = store.format((tmp_path / "books.db").as_posix())
+    pool = BudgetPool("acme", tokens(100_000), store=url)
+    config: Any = {"callbacks": [BudgetCallbackHandler(pool)]}
+    guards = [budget_guard(pool, then="x", reserve=tokens(1))] if is_followed else []
+
+    with budget() as b:
+        in_thread(lambda: asyncio.run(FakeChatModel().ainvoke("Hi", config)))
+        in_thread(lambda: asyncio.run(Completes().ainvoke("Hi", config)))
+
+    assert b.successful_requests == 0
+    assert pool.report().spent("calls").value == 2
+    assert guards or not is_followed
+    pool.close()
+
+
+@pytest.mark.parametrize("model", [FakeChatModel(), Completes()])
+def test_a_loop_in_a_raw_thread_is_told_of(model: Any) -> None:
+    with budget() as b, pytest.warns(StrayThreadWarning, match=r"b\.wrap") as told:
+        asked_twice(lambda: in_thread(lambda: asyncio.run(model.ainvoke("Hi"))))
+
+    assert len(told) == 1
+    assert b.successful_requests == 0
 
 
 def test_a_thread_from_before_the_scope_or_after_it_is_right() -> None:
