@@ -7,6 +7,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from langchain_budget import (
     tokens,
 )
 from langchain_budget.core.postings import OpenHold
-from langchain_budget.events import Refused, Reserved
+from langchain_budget.events import Event, Refused, Reserved
 from langchain_budget.testing import EventLog, FakeChatModel
 from tests.adapters.texts import Completes
 from tests.invariants import assert_quiet
@@ -48,12 +49,22 @@ def config_of(*pools: BudgetPool) -> Any:
     return {"callbacks": [BudgetCallbackHandler(each) for each in pools]}
 
 
+def busy(loop: Any, executor: ThreadPoolExecutor, event: Event) -> None:
+    """After a refusal the loop stops nothing that stands in line for a thread."""
+    if isinstance(event, Refused):
+        last = executor.submit(int)
+        loop.call_soon_threadsafe(last.result, PATIENCE_SECONDS)
+
+
 def refused(model: Any, *pools: BudgetPool, threads: int) -> BudgetExceeded:
     """Have the call refused, with handlers told on so many threads."""
 
     async def ask() -> None:
+        loop = asyncio.get_running_loop()
         executor = ThreadPoolExecutor(threads)
-        asyncio.get_running_loop().set_default_executor(executor)
+        loop.set_default_executor(executor)
+        for each in pools:
+            each.subscribe(partial(busy, loop, executor))
         await model.abatch(["Hi"] * 4, config_of(*pools))
 
     with pytest.raises(BudgetExceeded) as caught:

@@ -93,19 +93,58 @@ HOOKS: Final = (
     Mutant(
         "each hook holds for itself",
         "adapters/underway.py",
-        "if call.announced is announced and ledger.is_same(call.ledger):",
-        "if call.announced is None and ledger.is_same(call.ledger):",
+        "if call.ledger.is_same(known.ledger):",
+        "if call.owner is known.owner:",
         "tests/adapters/test_books.py::"
         "test_one_call_under_scope_and_handlers_is_one_hold_and_one_charge",
     ),
     Mutant(
         "what others have held for a refused call is kept",
         "adapters/calls.py",
-        "            self._open.remove(number, call)\n"
-        "            self._settle(call, None)\n",
-        "            self._open.remove(number, call)\n",
+        "            if call.hold is not None:\n"
+        "                self._settle(call, None)\n",
+        "",
         "tests/adapters/test_books.py::"
         "test_when_the_second_pool_refuses_the_first_gets_its_hold_back",
+    ),
+    Mutant(
+        "what is being held while another refuses is kept",
+        "adapters/calls.py",
+        "        if call.is_off:\n            self._settle(call, None)\n",
+        "        if call.is_off:\n",
+        "tests/adapters/test_at_once.py::"
+        "test_what_is_being_held_while_another_refuses_comes_back",
+    ),
+    Mutant(
+        "a call that was refused before is held for",
+        "adapters/underway.py",
+        "call.is_off = call.is_off or known.is_off",
+        "call.is_off = call.is_off",
+        "tests/adapters/test_at_once.py::"
+        "test_what_is_heard_after_another_has_refused_is_not_held",
+    ),
+    Mutant(
+        "prompts after the refused one are held for",
+        "adapters/calls.py",
+        "            call.is_off = call.batch.is_off\n",
+        "",
+        "tests/adapters/test_at_once.py::"
+        "test_prompts_after_the_refused_one_are_not_held",
+    ),
+    Mutant(
+        "a tracer makes handlers on threads deaf",
+        "adapters/inline.py",
+        "        if others is None:\n",
+        "        if not self._blocks():\n            return True\n        if True:\n",
+        "tests/adapters/test_heard.py::test_a_call_is_refused_beside_a_tracer",
+    ),
+    Mutant(
+        "a handler on a thread is overlooked by the lookout",
+        "adapters/hook.py",
+        "        if is_unsure and not CALLS.is_known(run_id):\n",
+        "        if is_unsure:\n",
+        "tests/routes/test_warnings.py::"
+        "test_a_loop_in_a_raw_thread_whose_calls_are_paid_is_right",
     ),
     Mutant(
         "what has no price is admitted",
