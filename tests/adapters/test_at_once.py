@@ -56,7 +56,9 @@ def busy(loop: Any, executor: ThreadPoolExecutor, event: Event) -> None:
         loop.call_soon_threadsafe(last.result, PATIENCE_SECONDS)
 
 
-def refused(model: Any, *pools: BudgetPool, threads: int) -> BudgetExceeded:
+def refused(
+    model: Any, *pools: BudgetPool, threads: int, prompts: int = 4
+) -> BudgetExceeded:
     """Have the call refused, with handlers told on so many threads."""
 
     async def ask() -> None:
@@ -65,7 +67,7 @@ def refused(model: Any, *pools: BudgetPool, threads: int) -> BudgetExceeded:
         loop.set_default_executor(executor)
         for each in pools:
             each.subscribe(partial(busy, loop, executor))
-        await model.abatch(["Hi"] * 4, config_of(*pools))
+        await model.abatch(["Hi"] * prompts, config_of(*pools))
 
     with pytest.raises(BudgetExceeded) as caught:
         asyncio.run(ask())
@@ -101,7 +103,7 @@ def test_what_is_being_held_while_another_refuses_comes_back(
         return post(posting)
 
     monkeypatch.setattr(store, "post", dawdle)
-    error = refused(FakeChatModel(), full, empty, threads=8)
+    error = refused(FakeChatModel(), full, empty, threads=8, prompts=1)
 
     # While somebody has the error, its traceback has the run: nothing is collected.
     assert error.account == "empty"
