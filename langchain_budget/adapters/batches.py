@@ -19,8 +19,6 @@ class Batch:
 
     announced: object
     """Told to handlers with each of its prompts, and with no other."""
-    is_off: bool = False
-    """Whether one of them was refused, so that none is sent."""
     paid: bool = False
     """Whether a prompt has reported what all of them used."""
     unpaid: list[Call] = field(default_factory=list)

@@ -25,7 +25,7 @@ from langchain_budget.adapters.requests import Messages
 from langchain_budget.adapters.runs import Run
 from langchain_budget.adapters.steps import STEPS
 from langchain_budget.adapters.top_ups import OnRefusal, check_refusal, mender
-from langchain_budget.adapters.underway import Call
+from langchain_budget.adapters.underway import Announcement, Call
 from langchain_budget.adapters.weaknesses import two_handlers
 from langchain_budget.errors import BudgetExceeded, BudgetRefused
 from langchain_budget.ledger import Ledger
@@ -171,29 +171,35 @@ class MeterHandler(HeardHandler):
         parent: UUID | None,
         options: Mapping[str, Any],
     ) -> None:
-        params = options.get("invocation_params") or {}
         caller = caller_of(options.get("metadata") or {})
-        alone = options.get("batch_size", 1) == 1
-        # The framework makes one of these for each call, and one for each `generate`.
-        announced = options.get("metadata")
-        batch = None if alone else options.get("invocation_params")
-        for ledger, account in self._charged(caller, parent):
-            if is_held_by_model(params, ledger):
-                continue
-            mine = Call(ledger, self, announced=announced)
-            call = CALLS.enter(run_id, mine, batch)
-            if call is not mine:
-                if call.owner is not self:
-                    self._beside(call.owner, ledger)
-                continue
-            call.heard = all_heard()
-            asked = Asked(messages, run_id, parent, caller, options)
-            booking = partial(self._booking, ledger, account, asked)
-            try:
-                CALLS.begin(run_id, parent, call, booking)
-            except (BudgetRefused, GraphInterrupt):
+        asked = Asked(messages, run_id, parent, caller, options)
+        # The framework makes one of these for each request.
+        announced = CALLS.announced(options.get("invocation_params"))
+        try:
+            for ledger, account in self._charged(caller, parent):
+                self._hold(ledger, account, asked, announced)
+        except BaseException as error:
+            CALLS.call_off(announced)
+            if isinstance(error, BudgetRefused | GraphInterrupt):
                 close_unheard()
-                raise
+            raise
+
+    def _hold(
+        self, ledger: Ledger, account: str, asked: Asked, announced: Announcement
+    ) -> None:
+        options, run_id = asked.options, asked.run_id
+        if is_held_by_model(options.get("invocation_params") or {}, ledger):
+            return
+        mine = Call(ledger, self, announced=announced)
+        several = options.get("batch_size", 1) > 1
+        call = CALLS.enter(run_id, mine, has_siblings=several)
+        if call is not mine:
+            if call.owner is not self:
+                self._beside(call.owner, ledger)
+        elif not call.is_off:
+            call.heard = all_heard()
+            booking = partial(self._booking, ledger, account, asked)
+            CALLS.begin(run_id, asked.parent, call, booking)
 
     def _booking(self, ledger: Ledger, account: str, asked: Asked) -> Booking:
         messages, run_id, parent, caller, options = asked

@@ -27,7 +27,7 @@ from langchain_budget.adapters.settling import (
     unended,
     unheard,
 )
-from langchain_budget.adapters.underway import Call, UnderWay
+from langchain_budget.adapters.underway import Announcement, Call, UnderWay
 from langchain_budget.adapters.usage import with_more
 from langchain_budget.core.postings import Hold
 from langchain_budget.core.rules import HOLD_TTL_SECONDS, Charge, Order
@@ -84,19 +84,21 @@ class Calls:
             found = self._estimators.setdefault(ledger, sizes)
         return found
 
-    def enter(self, run_id: UUID, call: Call, batch: object = None) -> Call:
+    def announced(self, told: object) -> Announcement:
+        """The request that all hooks are told of with the same object."""
+        return self._open.announced(told)
+
+    def enter(self, run_id: UUID, call: Call, *, has_siblings: bool = False) -> Call:
         """
-        *call*, which is to be begun, or the one that another hook has entered for it.
+        *call*, which is to be begun unless it is off, or another hook's of the same.
 
         Args:
             run_id: The run.
             call: What this hook makes of it.
-            batch: What all hooks are told with all prompts of one `generate`, if there
-                are several.
+            has_siblings: Whether its request has several prompts.
         """
-        if batch is not None:
-            call.batch = self._batches.of(batch, call.ledger)
-            call.is_off = call.batch.is_off
+        if has_siblings:
+            call.batch = self._batches.of(call.announced.told, call.ledger)
         return self._open.enter(run_id.int, call)
 
     def is_known(self, run_id: UUID) -> bool:
@@ -114,25 +116,26 @@ class Calls:
         Hold what a call may cost that was entered.
 
         Raises:
-            BudgetRefused: There is not enough; the call must not be made.
+            BudgetRefused: There is not enough: call its request off.
         """
         key = run_id.int
-        call.lifeline = weakref.ref(run_id, partial(self._lost, key))
-        try:
-            if not call.is_off:
-                booked = booking()
-                call.request, call.labels = booked.request, booked.labels
-                self._adopt(call, key)
-                call.hold = call.hold or _reserved(booked)
-                call.keep_at = self.clock() + KEEP_SECONDS
-        except BaseException:
-            self._call_off(key, call)
-            raise
-        if call.is_off:
+        booked = booking()
+        call.request, call.labels = booked.request, booked.labels
+        self._adopt(call, key)
+        call.hold = call.hold or _reserved(booked)
+        call.keep_at = self.clock() + KEEP_SECONDS
+        if call.is_off:  # since another hook has refused it meanwhile
             self._settle(call, None)
             return
+        call.lifeline = weakref.ref(run_id, partial(self._lost, key))
         for number, _ in self.runs.above(parent):
             self._under.setdefault(number, set()).add(key)
+
+    def call_off(self, announced: Announcement) -> None:
+        """Somebody said no, so a request is not made: what was held is given back."""
+        for call in self._open.call_off(announced):
+            if call.hold is not None:
+                self._settle(call, None)
 
     def token(self, run_id: UUID, handler: object, piece: Piece) -> None:
         """Output has been streamed, and perhaps usage was reported with it."""
@@ -197,25 +200,6 @@ class Calls:
             self._claimed[offer.hold.id] = key
             call.hold, call.request = offer.hold, offer.request
             call.labels = {**call.labels, **offer.hold.labels}
-
-    def _call_off(self, key: int, refused: Call) -> None:
-        """
-        Somebody said no, so the call is not made: the others get theirs back.
-
-        On an event loop handlers on threads may hear of it later, or are just making
-        their hold: so it is kept that it is off, for as long as its run has an id.
-        """
-        if refused.batch is None:
-            others = self._open.twins(key, refused.announced)
-        else:
-            refused.batch.is_off = True
-            others = self._open.batch(refused.batch.announced)
-        for number, call in [*others, (key, refused)]:
-            call.is_off = True
-            if call.heard is not None:
-                self._open.remove(number, call)
-            if call.hold is not None:
-                self._settle(call, None)
 
     def _settle(self, call: Call, charge: Charge | None) -> None:
         if call.closed and charge is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
 from typing import Any, cast
@@ -66,42 +67,68 @@ class Lookout(HeardHandler):
 
     def __init__(self) -> None:
         self._unsure: dict[int, None] = {}
+        """Calls that a handler on a thread may be about to hold for."""
 
     def on_chat_model_start(self, *_: Any, run_id: UUID, **options: Any) -> None:
         """
-        See whether somebody holds for the call.
+        Warn, if nobody holds for it.
 
-        Handlers that were given to the run are told of it first, but on an event loop
-        those on threads later: of its end, too, so then this one looks again.
+        Handlers that were given to the run are told of it first. But an event loop
+        tells those on threads last, of a start and of an end: there it is at the end
+        that it can be seen whether they hold.
         """
         params = options.get("invocation_params") or {}
-        if MARK not in params and not CALLS.is_known(run_id):
-            self._unsure[run_id.int] = None
-            if len(self._unsure) > KEPT:
-                self._unsure.pop(next(iter(self._unsure)), None)
+        self._unsure.pop(run_id.int, None)
+        if MARK in params or CALLS.is_known(run_id):
+            return
+        if not _is_on_loop():
+            SCOPES.tell()
+            return
+        self._unsure[run_id.int] = None
+        if len(self._unsure) > KEPT:
+            self._unsure.pop(next(iter(self._unsure)), None)
 
     def on_llm_start(self, *_: Any, run_id: UUID, **options: Any) -> None:
         """Likewise, for models that complete plain text."""
         self.on_chat_model_start(run_id=run_id, **options)
 
     def on_llm_end(self, *_: Any, run_id: UUID, **__: Any) -> None:
-        """Warn of a call that nobody has held for."""
+        """Warn, if nobody has held for it."""
         is_unsure = self._unsure.pop(run_id.int, self) is None
         if is_unsure and not CALLS.is_known(run_id):
             SCOPES.tell()
 
-    on_llm_error = on_llm_end
+    def on_llm_error(self, *_: Any, run_id: UUID, **__: Any) -> None:
+        """No warning takes the place of an error."""
+        self._unsure.pop(run_id.int, None)
+
+
+def _is_on_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class _Hook:
     """
     What the framework asks, once it is registered, for a handler to add to a run.
 
+    It asks as it would ask a `ContextVar`, twice: if the second time there is none any
+    more, it makes one of the *kind*.
+
     Args:
+        kind: The handler's class.
         handler: Tells which one, if any.
     """
 
-    def __init__(self, handler: Callable[[], BaseCallbackHandler | None]) -> None:
+    def __init__(
+        self,
+        kind: type[BaseCallbackHandler],
+        handler: Callable[[], BaseCallbackHandler | None],
+    ) -> None:
+        self.kind = kind
         self.get = handler
 
 
@@ -141,10 +168,10 @@ class _Hooks:
             if not self._is_registered:
                 for each in self._hooks:
                     asked = cast("ContextVar[BaseCallbackHandler | None]", each)
-                    register_configure_hook(asked, inheritable=True)
+                    register_configure_hook(asked, True, each.kind)  # noqa: FBT003
                 self._is_registered = True
 
 
 _HANDLER = ScopeHandler()
 _LOOKOUT = Lookout()
-HOOKS = _Hooks(_Hook(_meter), _Hook(_lookout))
+HOOKS = _Hooks(_Hook(ScopeHandler, _meter), _Hook(Lookout, _lookout))

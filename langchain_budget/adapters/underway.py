@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from langchain_core.messages import AIMessageChunk
@@ -21,6 +23,24 @@ if TYPE_CHECKING:
     from langchain_budget.adapters.batches import Batch
 
 
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Announcement:
+    """A request as all handlers are told of it, with each of its prompts."""
+
+    told: object
+    """Told to all of them, and with no other request; `None` tells nothing apart."""
+    runs: set[int] = field(default_factory=set)
+    """Of its prompts, as far as they were heard of."""
+    is_off: bool = False
+    """Whether a handler has refused one of them, so that none is sent."""
+
+
+UNANNOUNCED: Final = Announcement(None)
+
+KEPT_OFF: Final = 1_000
+"""How many requests that are off are remembered for those who hear of them late."""
+
+
 @dataclass(slots=True, eq=False)
 class Call:
     """A call under way and the hold that waits for its end."""
@@ -32,8 +52,7 @@ class Call:
     labels: Mapping[str, str] = field(default_factory=dict)
     hold: Hold | None = None
     """`None` while it is being made; until then it is not said what is asked for."""
-    announced: object = None
-    """Told to all handlers of this call, and with no call of the same run id."""
+    announced: Announcement = UNANNOUNCED
     batch: Batch | None = None
     """Shared with the other prompts of one `generate`, if there are several."""
     heard: AllHeard | None = None
@@ -54,7 +73,7 @@ class Call:
     """When the store is to be told that the call is still running."""
     closed: bool = False
     is_off: bool = False
-    """Whether a handler has refused it, so that the model is not called."""
+    """Whether its request is, so that the model is not called."""
     lifeline: weakref.ref[UUID] | None = None
 
 
@@ -63,41 +82,73 @@ class UnderWay:
     Calls by run id. Several may have one: users can give their calls one id.
 
     All handlers of a call are told of it with one and the same object, by which it is
-    told apart from others.
+    told apart from others. On an event loop they may be told at once, on threads, or
+    one of them when another has refused.
     """
 
     def __init__(self) -> None:
         self._calls: dict[int, list[Call]] = {}
+        self._announced: weakref.WeakValueDictionary[int, Announcement] = (
+            weakref.WeakValueDictionary()
+        )
+        self._off: deque[Announcement] = deque(maxlen=KEPT_OFF)
         self._lock = new_lock()
+
+    def announced(self, told: object) -> Announcement:
+        """The request that handlers are told of with *told*."""
+        if told is None:
+            return Announcement(None)
+        with self._lock:
+            return self._announced.setdefault(id(told), Announcement(told))
 
     def enter(self, key: int, call: Call) -> Call:
         """
-        A call begins; if another handler has begun it on the same books, that one.
+        A call begins, unless it is off.
 
-        On an event loop several are told at once, each on a thread.
+        If another handler has begun it on the same books, that one is returned.
         """
         with self._lock:
-            calls = self._calls.setdefault(key, [])
-            for known in (each for each in calls if each.announced is call.announced):
-                if call.ledger.is_same(known.ledger):
+            if call.announced.is_off:
+                call.is_off = True
+                return call
+            calls = self._calls.get(key, [])
+            for known in list(calls):
+                told = known.announced.told is call.announced.told
+                if told and call.ledger.is_same(known.ledger):
                     return known
-                call.is_off = call.is_off or known.is_off
             calls.append(call)
+            call.announced.runs.add(key)
+            self._calls[key] = calls  # also if a finaliser has just found it empty
             return call
+
+    def call_off(self, announced: Announcement) -> list[Call]:
+        """The calls of a request that is not made, which are under way no more."""
+        with self._lock:
+            announced.is_off = True
+            self._off.append(announced)
+            off = [
+                (key, call)
+                for key in announced.runs
+                for call in list(self._calls.get(key, ()))
+                if call.announced.told is announced.told
+            ]
+            for key, call in off:
+                call.is_off = True
+                self.remove(key, call)
+        return [call for _, call in off]
 
     def remove(self, key: int, call: Call) -> None:
         """A call has ended, or was not made."""
         with self._lock:
             calls = self._calls.get(key, [])
-            if call in calls:
+            with suppress(ValueError):  # a finaliser may be doing the same
                 calls.remove(call)
             if not calls:
                 self._calls.pop(key, None)
 
     def of(self, key: int, owner: object = None) -> list[Call]:
         """The calls of a run that are held for; one of each books for one *owner*."""
-        known = list(self._calls.get(key, ()))
-        calls = [call for call in known if call.hold and not call.is_off]
+        calls = [call for call in list(self._calls.get(key, ())) if call.hold]
         if owner is None:
             return calls
         mine: dict[Ledger, Call] = {}
@@ -113,26 +164,13 @@ class UnderWay:
             self.remove(key, call)
         return calls
 
-    def twins(self, key: int, announced: object) -> list[tuple[int, Call]]:
-        """The same call as on other books, or as other handlers have it."""
-        calls = list(self._calls.get(key, ()))
-        return [(key, call) for call in calls if call.announced is announced]
-
     def drop(self, key: int, lifeline: object) -> list[Call]:
         """The calls that hung on *lifeline*; no lock: a finaliser may run in ours."""
         calls = self._calls.get(key, [])
         lost = [call for call in list(calls) if call.lifeline is lifeline]
         for call in lost:
-            calls.remove(call)
+            with suppress(ValueError):
+                calls.remove(call)
         if not calls:
             self._calls.pop(key, None)
         return lost
-
-    def batch(self, announced: object) -> list[tuple[int, Call]]:
-        """The prompts of one `generate`."""
-        return [
-            (key, call)
-            for key, calls in list(self._calls.items())
-            for call in list(calls)
-            if call.batch and call.batch.announced is announced
-        ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -56,9 +55,7 @@ def busy(loop: Any, executor: ThreadPoolExecutor, event: Event) -> None:
         loop.call_soon_threadsafe(last.result, PATIENCE_SECONDS)
 
 
-def refused(
-    model: Any, *pools: BudgetPool, threads: int, prompts: int = 4
-) -> BudgetExceeded:
+def refused(model: Any, *pools: BudgetPool, threads: int) -> BudgetExceeded:
     """Have the call refused, with handlers told on so many threads."""
 
     async def ask() -> None:
@@ -67,7 +64,7 @@ def refused(
         loop.set_default_executor(executor)
         for each in pools:
             each.subscribe(partial(busy, loop, executor))
-        await model.abatch(["Hi"] * prompts, config_of(*pools))
+        await model.abatch(["Hi"] * 4, config_of(*pools))
 
     with pytest.raises(BudgetExceeded) as caught:
         asyncio.run(ask())
@@ -94,7 +91,6 @@ def test_what_is_being_held_while_another_refuses_comes_back(
 ) -> None:
     empty, full = open_pool("empty", calls(0)), open_pool("full", calls(50))
     gone, store = threading.Event(), full.ledger.store
-    empty.subscribe(lambda event: isinstance(event, Refused) and gone.set())
     post = store.post
 
     def dawdle(posting: Any) -> Any:
@@ -103,30 +99,48 @@ def test_what_is_being_held_while_another_refuses_comes_back(
         return post(posting)
 
     monkeypatch.setattr(store, "post", dawdle)
-    error = refused(FakeChatModel(), full, empty, threads=8, prompts=1)
+
+    async def ask() -> None:
+        try:
+            await FakeChatModel().ainvoke("Hi", config_of(full, empty))
+        finally:
+            gone.set()
+
+    with pytest.raises(BudgetExceeded) as caught:
+        asyncio.run(ask())
 
     # While somebody has the error, its traceback has the run: nothing is collected.
-    assert error.account == "empty"
+    assert caught.value.account == "empty"
     assert store.open_holds() == ()
     assert full.report().spent("calls") == calls(0)
     assert_quiet(store)
 
 
-@pytest.mark.parametrize("model", [FakeChatModel(), Completes()])
-def test_what_is_heard_after_another_has_refused_is_not_held(
-    open_pool: Open, model: Any
+@pytest.mark.parametrize("threads", [1, 8])
+@pytest.mark.parametrize("turn", [1, -1])
+def test_of_a_request_that_one_pool_refuses_no_prompt_is_held(
+    open_pool: Open, turn: int, threads: int
 ) -> None:
+    """However many prompts there are, and whichever pool is told first."""
+    empty, full = open_pool("empty", calls(0)), open_pool("full", calls(50))
+
+    error = refused(Completes(), *[empty, full][::turn], threads=threads)
+
+    assert error.account == "empty"
+    assert full.ledger.store.open_holds() == ()
+    assert full.report().spent("calls") == calls(0)
+    assert_quiet(full.ledger.store)
+
+
+def test_what_is_heard_after_another_has_refused_is_not_held(open_pool: Open) -> None:
     empty, full = open_pool("empty", calls(0)), open_pool("full", calls(50))
     announced = EventLog()
     full.subscribe(announced.append)
 
-    refused(model, empty, full, threads=1)
-    gc.collect()
+    refused(FakeChatModel(), empty, full, threads=1)
 
-    assert full.report().spent("calls") == calls(0)
+    assert announced == []
     assert_quiet(full.ledger.store)
-    if isinstance(model, Completes):  # one request, so one refusal is that of all
-        assert announced == []
 
 
 @pytest.mark.parametrize("threads", [1, 8])

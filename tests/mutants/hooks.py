@@ -93,8 +93,8 @@ HOOKS: Final = (
     Mutant(
         "each hook holds for itself",
         "adapters/underway.py",
-        "if call.ledger.is_same(known.ledger):",
-        "if call.owner is known.owner:",
+        "if told and call.ledger.is_same(known.ledger):",
+        "if told and call.owner is known.owner:",
         "tests/adapters/test_books.py::"
         "test_one_call_under_scope_and_handlers_is_one_hold_and_one_charge",
     ),
@@ -103,33 +103,32 @@ HOOKS: Final = (
         "adapters/calls.py",
         "            if call.hold is not None:\n"
         "                self._settle(call, None)\n",
-        "",
+        "            pass\n",
         "tests/adapters/test_books.py::"
         "test_when_the_second_pool_refuses_the_first_gets_its_hold_back",
     ),
     Mutant(
         "what is being held while another refuses is kept",
         "adapters/calls.py",
-        "        if call.is_off:\n            self._settle(call, None)\n",
-        "        if call.is_off:\n",
+        "            self._settle(call, None)\n            return\n",
+        "            return\n",
         "tests/adapters/test_at_once.py::"
         "test_what_is_being_held_while_another_refuses_comes_back",
     ),
     Mutant(
         "a call that was refused before is held for",
         "adapters/underway.py",
-        "call.is_off = call.is_off or known.is_off",
-        "call.is_off = call.is_off",
+        "            if call.announced.is_off:\n",
+        "            if False:\n",
         "tests/adapters/test_at_once.py::"
         "test_what_is_heard_after_another_has_refused_is_not_held",
     ),
     Mutant(
-        "prompts after the refused one are held for",
-        "adapters/calls.py",
-        "            call.is_off = call.batch.is_off\n",
-        "",
-        "tests/adapters/test_at_once.py::"
-        "test_prompts_after_the_refused_one_are_not_held",
+        "prompts before the refused one are held for",
+        "adapters/underway.py",
+        "                for key in announced.runs\n",
+        "                for key in [*announced.runs][:1]\n",
+        "tests/adapters/test_batches.py::test_when_one_is_refused_none_was_sent",
     ),
     Mutant(
         "a tracer makes handlers on threads deaf",
