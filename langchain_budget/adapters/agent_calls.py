@@ -58,7 +58,7 @@ class ModelCall:
     ) -> None:
         offers_now.reset(self._offered)
         self.lost = not leave(self._scope)
-        if self._offer.claim():
+        if self._offer.withdraw():
             ledger = self._offer.ledger
             ledger.run(ledger.close(Closing(self._offer.hold, None)))
         else:

@@ -155,6 +155,10 @@ class MeterHandler(HeardHandler):
         """The books and accounts that a caller is charged to, one of each books."""
         raise NotImplementedError
 
+    def keeps(self, ledger: Ledger, parent: UUID | None) -> bool:
+        """Whether a call below *parent* is charged here to accounts of *ledger*."""
+        raise NotImplementedError
+
     def _reserve_worst(self) -> bool:
         return False
 
@@ -190,6 +194,10 @@ class MeterHandler(HeardHandler):
         options, run_id = asked.options, asked.run_id
         if is_held_by_model(options.get("invocation_params") or {}, ledger):
             return
+        for other in self.told_before(options.get("metadata")):
+            if isinstance(other, MeterHandler) and other.keeps(ledger, asked.parent):
+                self._beside(other, ledger)
+                return
         mine = Call(ledger, self, announced=announced)
         several = options.get("batch_size", 1) > 1
         call = CALLS.enter(run_id, mine, has_siblings=several)
@@ -280,6 +288,10 @@ class BudgetCallbackHandler(MeterHandler):
         ledger = self.account.ledger
         base = innermost(self.account)
         return [(ledger, self._finder.find(ledger, base, caller))]
+
+    def keeps(self, ledger: Ledger, parent: UUID | None) -> bool:
+        """Whether *ledger* has its account."""
+        return ledger.is_same(self.account.ledger)
 
     def _reserve_worst(self) -> bool:
         return self._worst

@@ -13,6 +13,7 @@ from langchain_core.outputs import LLMResult
 
 from langchain_budget.adapters import charges
 from langchain_budget.adapters.batches import Batches
+from langchain_budget.adapters.charges import counted
 from langchain_budget.adapters.clamp import fitted
 from langchain_budget.adapters.context import claimed
 from langchain_budget.adapters.exits import vetoed_run
@@ -29,7 +30,7 @@ from langchain_budget.adapters.settling import (
 )
 from langchain_budget.adapters.underway import Announcement, Call, UnderWay
 from langchain_budget.adapters.usage import with_more
-from langchain_budget.core.postings import Hold
+from langchain_budget.core.postings import NOTHING, Hold
 from langchain_budget.core.rules import HOLD_TTL_SECONDS, Charge, Order
 from langchain_budget.errors import AccountClosed, BudgetExceeded, PriceUnknown
 from langchain_budget.ledger import Closing, Ledger
@@ -119,6 +120,8 @@ class Calls:
             BudgetRefused: There is not enough: call its request off.
         """
         key = run_id.int
+        for number, _ in self.runs.above(parent):
+            self._under.setdefault(number, set()).add(key)
         booked = booking()
         call.request, call.labels = booked.request, booked.labels
         self._adopt(call, key)
@@ -128,14 +131,16 @@ class Calls:
             self._settle(call, None)
             return
         call.lifeline = weakref.ref(run_id, partial(self._lost, key))
-        for number, _ in self.runs.above(parent):
-            self._under.setdefault(number, set()).add(key)
+        if call.is_left:
+            self._settle(call, unended(call))
 
     def call_off(self, announced: Announcement) -> None:
         """Somebody said no, so a request is not made: what was held is given back."""
         for call in self._open.call_off(announced):
             if call.hold is not None:
-                self._settle(call, None)
+                # What its enclosing run has charged when it ended is taken back.
+                charge = counted(NOTHING, call.labels) if call.closed else None
+                self._settle(call, charge)
 
     def token(self, run_id: UUID, handler: object, piece: Piece) -> None:
         """Output has been streamed, and perhaps usage was reported with it."""
@@ -189,9 +194,13 @@ class Calls:
             return
         veto = vetoed_run(error) if error is not None else None
         for key in list(keys):
-            for call in self._open.of(key):
-                vetoed = veto is not None and veto.int == key
-                self._settle(call, None if vetoed else unended(call))
+            for call in self._open.entered(key):
+                if veto is not None and veto.int == key:
+                    self.call_off(call.announced)
+                    continue
+                call.is_left = True
+                if call.hold is not None:
+                    self._settle(call, unended(call))
 
     def _adopt(self, call: Call, key: int) -> None:
         """Take the hold that an outer layer made for this call, if there is one."""

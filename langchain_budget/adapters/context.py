@@ -38,7 +38,7 @@ class Offer:
     Exactly one call claims it, once; context alone stays visible to later ones.
     """
 
-    __slots__ = ("_free", "clamp", "hold", "ledger", "request")
+    __slots__ = ("_free", "clamp", "hold", "is_withdrawn", "ledger", "request")
 
     def __init__(
         self, ledger: Ledger, hold: Hold, request: Request, clamp: Clamp
@@ -47,6 +47,8 @@ class Offer:
         self.hold = hold
         self.request = request
         self.clamp = clamp
+        self.is_withdrawn = False
+        """Whether whoever made it has taken it back, since no call has claimed it."""
         self._free = [self]
 
     @property
@@ -62,6 +64,12 @@ class Offer:
             return False
         return True
 
+    def withdraw(self) -> bool:
+        """Take it back, unless a call has taken it."""
+        if self.claim():
+            self.is_withdrawn = True
+        return self.is_withdrawn
+
 
 scope_now: ContextVar[OpenScope | None] = ContextVar("budget_scope", default=None)
 offers_now: ContextVar[tuple[Offer, ...]] = ContextVar("budget_offers", default=())
@@ -71,7 +79,7 @@ def claimed(ledger: Ledger) -> Offer | None:
     """The hold that an outer layer has made for the call that begins now, if any."""
     offered = [offer for offer in offers_now.get() if ledger.is_same(offer.ledger)]
     found = next((offer for offer in offered if offer.claim()), None)
-    if offered and found is None:
+    if found is None and any(not offer.is_withdrawn for offer in offered):
         outer_middleware(ledger)
     return found
 

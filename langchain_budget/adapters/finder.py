@@ -20,21 +20,21 @@ class Finder:
 
     def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
         self._overrides = dict(overrides or {})
-        self._found: dict[tuple[str, tuple[str, ...]], str] = {}
-        self._generation = -1
+        self._known: tuple[int, dict[tuple[str, tuple[str, ...]], str]] = (-1, {})
+        """What was found, and of which generation of accounts: one is no other's."""
 
     def find(self, ledger: Ledger, base: str, caller: Caller) -> str:
         """The account below *base* that is named like the caller, else *base*."""
         if not caller.names:
             return base
-        if self._generation != ledger.generation:
-            self._generation = ledger.generation
-            self._found = {}
+        generation, found = self._known
+        if generation != ledger.generation:
+            generation, found = self._known = ledger.generation, {}
         key = (base, caller.names)
-        found = self._found.get(key)
-        if found is None:
-            found = self._found[key] = self._search(ledger, base, caller.names)
-        return found
+        path = found.get(key)
+        if path is None:
+            path = found[key] = self._search(ledger, base, caller.names)
+        return path
 
     def _search(self, ledger: Ledger, base: str, names: tuple[str, ...]) -> str:
         overridden = (self._overrides.get(name) for name in names)

@@ -60,6 +60,8 @@ def _grow(call: Call, hold: Hold) -> None:
     order = Order(amounts, labels=call.labels)
     call.more.append(call.ledger.run(call.ledger.reserve(hold.account, order)))
     call.room += step
+    if call.closed:  # meanwhile, as on an event loop another handler may end it
+        give_back(call)
 
 
 def _room(hold: Hold, size: Request) -> int:
@@ -78,5 +80,12 @@ def check_size(call: Call, hold: Hold) -> None:
 
 def give_back(call: Call) -> None:
     """What was held in addition; what was used is charged with the call itself."""
-    while call.more:
-        call.ledger.run(call.ledger.close(Closing(call.more.pop(), None)))
+    while (more := _taken(call.more)) is not None:
+        call.ledger.run(call.ledger.close(Closing(more, None)))
+
+
+def _taken(holds: list[Hold]) -> Hold | None:
+    try:
+        return holds.pop()
+    except IndexError:  # another thread may be doing the same
+        return None

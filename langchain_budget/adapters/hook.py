@@ -22,6 +22,7 @@ from langchain_budget.adapters.runs import KEPT
 from langchain_budget.adapters.steps import STEPS
 from langchain_budget.adapters.weaknesses import SCOPES
 from langchain_budget.forks import new_lock
+from langchain_budget.ledger import Ledger
 
 
 class ScopeHandler(MeterHandler):
@@ -33,16 +34,25 @@ class ScopeHandler(MeterHandler):
         return blocking or STEPS.blocking
 
     def _charged(self, caller: Caller, parent: UUID | None) -> Iterable[Charged]:
-        scope = scope_now.get() or next(
-            (run.scope for _, run in CALLS.runs.above(parent) if run.scope), None
-        )
         innermost: dict[object, Account] = {}
-        for each in enclosing(scope):
+        for each in enclosing(_scope(parent)):
             innermost.setdefault(each.account.ledger.identity, each.account)
         return [
             (of.ledger, finder_of(of.ledger).find(of.ledger, of.path, caller))
             for of in innermost.values()
         ]
+
+    def keeps(self, ledger: Ledger, parent: UUID | None) -> bool:
+        """Whether a scope is open on *ledger*."""
+        scopes = enclosing(_scope(parent))
+        return any(ledger.is_same(each.account.ledger) for each in scopes)
+
+
+def _scope(parent: UUID | None) -> OpenScope | None:
+    """The innermost one here, or else of the run: a thread may carry no context."""
+    return scope_now.get() or next(
+        (run.scope for _, run in CALLS.runs.above(parent) if run.scope), None
+    )
 
 
 def enter(scope: OpenScope) -> Token[Any]:

@@ -74,6 +74,8 @@ class Call:
     closed: bool = False
     is_off: bool = False
     """Whether its request is, so that the model is not called."""
+    is_left: bool = False
+    """Whether a run around it has ended, perhaps while its hold was being made."""
     lifeline: weakref.ref[UUID] | None = None
 
 
@@ -146,9 +148,13 @@ class UnderWay:
             if not calls:
                 self._calls.pop(key, None)
 
+    def entered(self, key: int) -> list[Call]:
+        """The calls of a run, those included whose hold is being made."""
+        return list(self._calls.get(key, ()))
+
     def of(self, key: int, owner: object = None) -> list[Call]:
         """The calls of a run that are held for; one of each books for one *owner*."""
-        calls = [call for call in list(self._calls.get(key, ())) if call.hold]
+        calls = [call for call in self.entered(key) if call.hold]
         if owner is None:
             return calls
         mine: dict[Ledger, Call] = {}

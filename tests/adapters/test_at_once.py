@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import itertools
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from langchain.agents import create_agent
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langgraph.graph import START, StateGraph
 
 from langchain_budget import (
     BudgetCallbackHandler,
     BudgetExceeded,
+    BudgetMiddleware,
     BudgetPool,
+    OuterMiddlewareWarning,
     budget,
     calls,
     tokens,
 )
+from langchain_budget.adapters import callbacks
 from langchain_budget.core.postings import OpenHold
 from langchain_budget.events import Event, Refused, Reserved
 from langchain_budget.testing import EventLog, FakeChatModel
@@ -154,4 +164,211 @@ def test_prompts_after_the_refused_one_are_not_held(
     assert error.account == "acme"
     assert pool.ledger.store.open_holds() == ()
     assert pool.report().spent("calls") == calls(0)
+    assert_quiet(pool.ledger.store)
+
+
+def test_of_two_that_are_told_at_once_the_first_in_the_list_charges(
+    open_pool: Open,
+) -> None:
+    """Also if it has to look for its account while the other knows its own already."""
+    pool = open_pool("acme", tokens(100_000))
+    team, model = pool.open("team", limit=tokens(0)), FakeChatModel()
+    graph = graph_that_asks(model)
+
+    with budget(pool):
+        asyncio.run(graph.ainvoke({}))  # so the scope knows
+        for _ in range(20):
+            with pytest.raises(BudgetExceeded):
+                asyncio.run(
+                    graph.ainvoke({}, {"callbacks": [BudgetCallbackHandler(team)]})
+                )
+
+    assert len(model.calls) == 1
+    assert_quiet(pool.ledger.store)
+
+
+def graph_that_asks(model: FakeChatModel) -> Any:
+    async def work(_: Any) -> Any:
+        await model.ainvoke("Hi")
+        return {}
+
+    builder = StateGraph(dict)
+    builder.add_node("work", work)
+    builder.add_edge(START, "work")
+    return builder.compile()
+
+
+class Held(NamedTuple):
+    """A posting of a store that is made to wait."""
+
+    waits: threading.Event
+    goes: threading.Event
+
+
+def hold_up(pool: BudgetPool, number: int, monkeypatch: pytest.MonkeyPatch) -> Held:
+    """Have the reserve of that number, from 1, wait."""
+    held, store = Held(threading.Event(), threading.Event()), pool.ledger.store
+    reserves, post = itertools.count(1), store.post
+
+    def dawdle(posting: Any) -> Any:
+        if isinstance(posting.hold, OpenHold) and next(reserves) == number:
+            held.waits.set()
+            assert held.goes.wait(PATIENCE_SECONDS)
+        return post(posting)
+
+    monkeypatch.setattr(store, "post", dawdle)
+    return held
+
+
+async def then(goes: threading.Event, asks: Any) -> None:
+    try:
+        await asks
+    finally:
+        goes.set()
+
+
+def test_a_stream_that_ends_while_more_is_held_for_it_gives_that_back(
+    open_pool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = open_pool("small", tokens(1_500)), open_pool("large", tokens(10**6))
+    held = hold_up(large, 2, monkeypatch)
+    model = FakeChatModel(replies=["w " * 3_000])
+
+    async def read() -> None:
+        async for _ in model.astream("Hi", config_of(small, large)):
+            pass
+
+    with pytest.raises(BudgetExceeded, match="small"):
+        asyncio.run(then(held.goes, read()))
+
+    assert held.waits.is_set()
+    assert large.ledger.store.open_holds() == ()
+    assert large.report().spent("output_tokens").value == model.total.output_tokens
+    assert_quiet(large.ledger.store)
+
+
+def test_a_call_that_is_refused_after_the_run_around_it_has_ended_costs_nothing(
+    open_pool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, empty = open_pool("full", calls(50)), open_pool("empty", calls(0))
+    first, held = (hold_up(empty, number, monkeypatch) for number in (1, 2))
+    announced, model = EventLog(), FakeChatModel()
+
+    def tell(event: Event) -> None:
+        announced.append(event)
+        if len(announced.of(Reserved)) == 2:
+            first.goes.set()
+
+    full.subscribe(tell)
+    branches = RunnableParallel(a=model, b=model)
+
+    with pytest.raises(BudgetExceeded, match="empty"):
+        asyncio.run(then(held.goes, branches.ainvoke("Hi", config_of(full, empty))))
+
+    assert held.waits.is_set()
+    assert model.calls == ()
+    assert full.report().spent("calls") == calls(0)
+    assert_quiet(full.ledger.store)
+
+
+class Veto(BaseCallbackHandler):
+    """Another package's handler, on a thread."""
+
+    raise_error = True
+
+    def __init__(self, ours: threading.Event) -> None:
+        self._ours = ours
+
+    def on_chat_model_start(self, *_: Any, **__: Any) -> None:
+        assert self._ours.wait(PATIENCE_SECONDS)
+        raise PermissionError
+
+
+def test_what_is_being_held_while_somebody_else_refuses_comes_back(
+    open_pool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If there is a run around the call, which ends with that refusal."""
+    pool = open_pool("acme", calls(50))
+    held = hold_up(pool, 1, monkeypatch)
+    chain = RunnableLambda(lambda asked: asked) | FakeChatModel()
+    handlers = [BudgetCallbackHandler(pool), Veto(held.waits)]
+
+    with pytest.raises(PermissionError):
+        asyncio.run(then(held.goes, chain.ainvoke("Hi", {"callbacks": handlers})))
+
+    assert pool.ledger.store.open_holds() == ()
+    assert pool.report().spent("calls") == calls(0)
+    assert_quiet(pool.ledger.store)
+
+
+def test_a_call_that_is_cancelled_while_it_is_held_for_costs_nothing(
+    open_pool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If there is a run around it, which ends with that."""
+    pool = open_pool("acme", calls(50))
+    held = hold_up(pool, 1, monkeypatch)
+    chain = RunnableLambda(lambda asked: asked) | FakeChatModel()
+
+    async def ask() -> None:
+        task = asyncio.create_task(chain.ainvoke("Hi", config_of(pool)))
+        await asyncio.to_thread(held.waits.wait, PATIENCE_SECONDS)
+        task.cancel()
+        await asyncio.wait([task])
+        held.goes.set()
+
+    asyncio.run(ask())
+
+    assert pool.ledger.store.open_holds() == ()
+    assert pool.report().spent("calls") == calls(0)
+    assert_quiet(pool.ledger.store)
+
+
+def test_a_hold_that_is_made_after_the_run_around_it_has_failed_is_closed(
+    open_pool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = open_pool("acme", calls(50))
+    held = hold_up(pool, 1, monkeypatch)
+
+    async def fails(_: str) -> None:
+        await asyncio.to_thread(held.waits.wait, PATIENCE_SECONDS)
+        raise PermissionError
+
+    branches: Any = RunnableParallel(a=RunnableLambda(fails), b=FakeChatModel())
+    with pytest.raises(PermissionError):
+        asyncio.run(then(held.goes, branches.ainvoke("Hi", config_of(pool))))
+
+    assert pool.ledger.store.open_holds() == ()
+    assert_quiet(pool.ledger.store)
+
+
+def test_a_middleware_that_is_cancelled_is_not_taken_for_one_outside_of_a_retry(
+    open_pool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes its hold back while the handler still sizes the call."""
+    pool = open_pool("acme", calls(50))
+    sizes, goes = threading.Event(), threading.Event()
+    of_run = callbacks.labels_of_run
+
+    def dawdle(*args: Any) -> Any:
+        sizes.set()
+        assert goes.wait(PATIENCE_SECONDS)
+        return of_run(*args)
+
+    monkeypatch.setattr(callbacks, "labels_of_run", dawdle)
+    agent = create_agent(FakeChatModel(), middleware=[BudgetMiddleware(pool)])
+
+    async def ask() -> None:
+        task = asyncio.create_task(agent.ainvoke({"messages": [("user", "Hi")]}))
+        await asyncio.to_thread(sizes.wait, PATIENCE_SECONDS)
+        task.cancel()
+        await asyncio.wait([task])
+        goes.set()
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", OuterMiddlewareWarning)
+        asyncio.run(ask())
+    gc.collect()
+
+    assert told == []
+    assert pool.balance("calls").held == calls(0)
     assert_quiet(pool.ledger.store)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from langgraph.types import Send
 
 from langchain_budget import (
     BudgetCallbackHandler,
+    BudgetExceeded,
     BudgetPool,
     UnknownAccount,
     budget,
@@ -52,6 +55,33 @@ def graph_of(**nodes: Any) -> Any:
 @pytest.fixture
 def pool() -> BudgetPool:
     return BudgetPool("acme", tokens(100_000))
+
+
+def test_an_account_that_is_opened_while_another_is_looked_for_is_found(
+    pool: BudgetPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, goes, store = threading.Event(), threading.Event(), pool.ledger.store
+    below, handler = store.below, BudgetCallbackHandler(pool)
+
+    def dawdle(path: str) -> Any:
+        found = below(path)
+        if not looks.is_set():
+            looks.set()
+            assert goes.wait(20)
+        return found
+
+    monkeypatch.setattr(store, "below", dawdle)
+    work, other = graph_of(work=calls_a_model), graph_of(other=calls_a_model)
+    with ThreadPoolExecutor(1) as threads:
+        before = threads.submit(work.invoke, HELLO, {"callbacks": [handler]})
+        assert looks.wait(20)
+        pool.open("work", limit=tokens(0))
+        other.invoke(HELLO, {"callbacks": [handler]})
+        goes.set()
+        before.result(20)
+
+    with pytest.raises(BudgetExceeded):
+        work.invoke(HELLO, {"callbacks": [handler]})
 
 
 def test_a_node_is_charged_to_the_account_of_its_name(pool: BudgetPool) -> None:

@@ -101,9 +101,8 @@ HOOKS: Final = (
     Mutant(
         "what others have held for a refused call is kept",
         "adapters/calls.py",
-        "            if call.hold is not None:\n"
-        "                self._settle(call, None)\n",
-        "            pass\n",
+        "                self._settle(call, charge)\n",
+        "                pass\n",
         "tests/adapters/test_books.py::"
         "test_when_the_second_pool_refuses_the_first_gets_its_hold_back",
     ),
@@ -133,9 +132,67 @@ HOOKS: Final = (
     Mutant(
         "a tracer makes handlers on threads deaf",
         "adapters/inline.py",
-        "        if others is None:\n",
-        "        if not self._blocks():\n            return True\n        if True:\n",
+        "        if start == _STARTS_CHAT:\n",
+        "        if start:\n",
         "tests/adapters/test_heard.py::test_a_call_is_refused_beside_a_tracer",
+    ),
+    Mutant(
+        "what a stream holds in addition outlives it",
+        "adapters/growing.py",
+        "    if call.closed:  # meanwhile",
+        "    if False:  # meanwhile",
+        "tests/adapters/test_at_once.py::"
+        "test_a_stream_that_ends_while_more_is_held_for_it_gives_that_back",
+    ),
+    Mutant(
+        "a refused call stays charged once its run has ended",
+        "adapters/calls.py",
+        "counted(NOTHING, call.labels) if call.closed else None",
+        "None",
+        "tests/adapters/test_at_once.py::"
+        "test_a_call_that_is_refused_after_the_run_around_it_has_ended_costs_nothing",
+    ),
+    Mutant(
+        "a hold that is made after its run has ended stays",
+        "adapters/calls.py",
+        "        if call.is_left:\n",
+        "        if False:\n",
+        "tests/adapters/test_at_once.py::"
+        "test_a_hold_that_is_made_after_the_run_around_it_has_failed_is_closed",
+    ),
+    Mutant(
+        "what is being held while somebody vetoes is charged",
+        "adapters/calls.py",
+        "                    self.call_off(call.announced)\n"
+        "                    continue\n",
+        "                    pass\n",
+        "tests/adapters/test_at_once.py::"
+        "test_what_is_being_held_while_somebody_else_refuses_comes_back",
+    ),
+    Mutant(
+        "on threads whoever is quicker charges",
+        "adapters/inline.py",
+        "ours[: ours.index(self)] if self in ours else []",
+        "[]",
+        "tests/adapters/test_at_once.py::"
+        "test_of_two_that_are_told_at_once_the_first_in_the_list_charges",
+    ),
+    Mutant(
+        "what was found before an account was opened is found after it",
+        "adapters/finder.py",
+        "            path = found[key] = self._search(ledger, base, caller.names)\n",
+        "            path = self._search(ledger, base, caller.names)\n"
+        "            self._known[1][key] = path\n",
+        "tests/adapters/test_attribution.py::"
+        "test_an_account_that_is_opened_while_another_is_looked_for_is_found",
+    ),
+    Mutant(
+        "a middleware that was cancelled passes for one outside of a retry",
+        "adapters/context.py",
+        "any(not offer.is_withdrawn for offer in offered)",
+        "offered",
+        "tests/adapters/test_at_once.py::"
+        "test_a_middleware_that_is_cancelled_is_not_taken_for_one_outside_of_a_retry",
     ),
     Mutant(
         "a handler on a thread is overlooked by the lookout",
