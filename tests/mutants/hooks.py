@@ -101,8 +101,8 @@ HOOKS: Final = (
     Mutant(
         "what others have held for a refused call is kept",
         "adapters/calls.py",
-        "                self._settle(call, charge)\n",
-        "                pass\n",
+        "            if call.hold is not None:\n                # What",
+        "            if False:\n                # What",
         "tests/adapters/test_books.py::"
         "test_when_the_second_pool_refuses_the_first_gets_its_hold_back",
     ),
