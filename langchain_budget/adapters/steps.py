@@ -57,7 +57,7 @@ class Steps:
     """
 
     def __init__(self) -> None:
-        self._guards: weakref.WeakSet[Reserver] = weakref.WeakSet()
+        self._guards: set[weakref.ref[Reserver]] = set()
         self._waiting: dict[tuple[Place, Ledger, str], Reserved] = {}
 
     def __bool__(self) -> bool:
@@ -67,11 +67,13 @@ class Steps:
     @property
     def blocking(self) -> bool:
         """Whether closing a reservation may wait for something outside."""
-        return any(guard.blocking for guard in self._guards)
+        # A copy is one step for other threads, on which guards come and go.
+        guards = (each() for each in list(self._guards))
+        return any(guard.blocking for guard in guards if guard is not None)
 
     def follow(self, guard: Reserver) -> None:
         """Follow runs for as long as *guard* is in use."""
-        self._guards.add(guard)
+        self._guards.add(weakref.ref(guard, self._guards.discard))
 
     def reserve(self, place: Place, reserved: Reserved, spec: Spec) -> Talk[None]:
         """A talk that opens the account, unless this graph run did so before."""

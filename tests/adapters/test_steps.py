@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import pytest
 from langchain.agents import create_agent
@@ -748,3 +748,34 @@ def test_what_is_reserved_comes_back_where_nothing_else_knows_of_the_budget() ->
     )
 
     assert ran.stdout.split() == ["6", "10"]
+
+
+class AskedStore(MemoryStore):
+    """It does something else on another thread when asked whether it blocks."""
+
+    meanwhile: Callable[[], object] = list
+    blocking: ClassVar[Any] = property(lambda self: self.asked())
+
+    def asked(self) -> bool:
+        thread = threading.Thread(target=self.meanwhile)
+        thread.start()
+        thread.join()
+        return False
+
+
+async def test_guards_may_be_built_on_a_thread_while_all_are_asked(
+    model: FakeChatModel,
+) -> None:
+    store, built = AskedStore(), list[Any]()
+    pool, other = BudgetPool("acme", calls(10), store=store), BudgetPool("other")
+    guard = budget_guard(pool, then="work", reserve=calls(2))
+    graph = chain(guard, asks(model, "work"))
+    store.meanwhile = lambda: built.append(
+        budget_guard(other, then="work", reserve=calls(1))
+    )
+    with budget(pool):
+        log = await graph.ainvoke(START_LOG)
+
+    assert built
+    assert log == {"log": ["work", "Yes."]}
+    assert_quiet(pool, model)

@@ -219,4 +219,12 @@ HOOKS: Final = (
         "tests/adapters/test_middleware.py::"
         "test_the_answer_is_capped_to_what_is_left_and_the_limit_is_kept",
     ),
+    Mutant(
+        "nobody builds a guard while all are asked",
+        "adapters/steps.py",
+        "(each() for each in list(self._guards))",
+        "(each() for each in self._guards)",
+        "tests/adapters/test_steps.py::"
+        "test_guards_may_be_built_on_a_thread_while_all_are_asked",
+    ),
 )
