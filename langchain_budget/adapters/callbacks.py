@@ -112,10 +112,10 @@ class MeterHandler(HeardHandler):
         metadata: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        """Remember what encloses the calls to come."""
-        if not CALLS.runs.knows(run_id):
-            run = Run(_number(parent_run_id), "", scope_now.get())
-            CALLS.runs.start(run_id, STEPS.entered(run, metadata) if STEPS else run)
+        """Remember what encloses the calls to come, once for all handlers."""
+        run = Run(_number(parent_run_id), "", scope_now.get())
+        if CALLS.runs.start(run_id, run) and STEPS:
+            CALLS.runs.fill_in(run_id, STEPS.entered(run, metadata))
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **options: Any) -> None:
         """Close calls whose end will not be reported."""

@@ -29,15 +29,21 @@ class Runs:
     def __init__(self) -> None:
         self._runs: dict[int, Run] = {}
 
-    def knows(self, run_id: UUID) -> bool:
-        """Whether the run has begun: several handlers are told."""
-        return run_id.int in self._runs
+    def start(self, run_id: UUID, run: Run) -> bool:
+        """
+        A run begins; whether that is new.
 
-    def start(self, run_id: UUID, run: Run) -> None:
-        """A run begins."""
-        self._runs[run_id.int] = run
+        Several handlers are told of it, on threads at once: what it takes along, such
+        as a reservation, only one of them may look for.
+        """
+        is_new = self._runs.setdefault(run_id.int, run) is run
         if len(self._runs) > KEPT:
             self._runs.pop(next(iter(self._runs)), None)
+        return is_new
+
+    def fill_in(self, run_id: UUID, run: Run) -> None:
+        """All that is known of a run, from whoever it was new to."""
+        self._runs[run_id.int] = run
 
     def end(self, run_id: UUID) -> Run | None:
         """A run ends; `None` when it was not known or has ended before."""

@@ -8,11 +8,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AnyMessage
 from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
@@ -779,3 +781,61 @@ async def test_guards_may_be_built_on_a_thread_while_all_are_asked(
     assert built
     assert log == {"log": ["work", "Yes."]}
     assert_quiet(pool, model)
+
+
+class Contested(str):
+    """The name of a node that two handlers are told of, on the only two threads."""
+
+    __slots__ = ("_other", "_readers", "_threads")
+
+    def __init__(self, _: str) -> None:
+        self._threads = ThreadPoolExecutor(2)
+        self._other = threading.Event()
+        self._readers = iter([self._first, self._second])
+
+    def __str__(self) -> str:
+        next(self._readers, list)()
+        return self[:]
+
+    def share(self) -> None:
+        asyncio.get_running_loop().set_default_executor(self._threads)
+
+    def _first(self) -> None:
+        """Go on when the other handler is here as well, or does not come."""
+        self._threads.submit(self._other.set)
+        assert self._other.wait(10)
+
+    def _second(self) -> None:
+        """Go on when the first is done."""
+        self._other.set()
+        self._threads.submit(list).result(10)
+
+
+class Renames(BaseCallbackHandler):
+    """It is told before those on threads, of the same metadata."""
+
+    run_inline = True
+
+    def __init__(self, name: Contested) -> None:
+        self._name = name
+
+    def on_chain_start(self, *_: Any, metadata: Any = None, **__: Any) -> None:
+        if (metadata or {}).get("langgraph_node") == self._name:
+            metadata["langgraph_node"] = self._name
+
+
+async def test_of_two_handlers_at_once_neither_loses_what_is_reserved(
+    model: FakeChatModel, tmp_path: Path
+) -> None:
+    """A pool that blocks: one is that of the config, one is there for the guard."""
+    url = f"sqlite:///{(tmp_path / 'budget.db').as_posix()}"
+    name = Contested("work")
+    with closing(BudgetPool("acme", calls(10), store=url)) as pool:
+        guard = budget_guard(pool, then="work", reserve=calls(10))
+        graph = chain(guard, asks(model, "work"))
+        handlers = [Renames(name), BudgetCallbackHandler(pool)]
+        name.share()
+        log = await graph.ainvoke(START_LOG, {"callbacks": handlers})
+
+        assert log == {"log": ["work", "Yes."]}
+        assert_quiet(pool, model)

@@ -227,4 +227,12 @@ HOOKS: Final = (
         "tests/adapters/test_steps.py::"
         "test_guards_may_be_built_on_a_thread_while_all_are_asked",
     ),
+    Mutant(
+        "the last of several handlers knows what a run is",
+        "adapters/runs.py",
+        "        is_new = self._runs.setdefault(run_id.int, run) is run\n",
+        "        is_new = True\n        self._runs[run_id.int] = run\n",
+        "tests/adapters/test_steps.py::"
+        "test_of_two_handlers_at_once_neither_loses_what_is_reserved",
+    ),
 )
