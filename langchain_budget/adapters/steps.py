@@ -11,11 +11,11 @@ from uuid import UUID
 from langchain_budget.adapters.calls import CALLS
 from langchain_budget.adapters.runs import Run
 from langchain_budget.core.accounts import SEPARATOR, Spec
-from langchain_budget.core.faults import BudgetError
 from langchain_budget.core.rules import HOLD_TTL_SECONDS
+from langchain_budget.errors import BudgetError, BudgetRefused, StoreLeftAlone
 from langchain_budget.ledger import Ledger
 from langchain_budget.stores._drive import Talk
-from langchain_budget.tree import open_account
+from langchain_budget.tree import close_account, open_account
 
 Metadata = Mapping[str, Any]
 
@@ -76,15 +76,21 @@ class Steps:
         self._guards.add(weakref.ref(guard, self._guards.discard))
 
     def reserve(self, place: Place, reserved: Reserved, spec: Spec) -> Talk[None]:
-        """A talk that opens the account, unless this graph run did so before."""
+        """
+        A talk that opens the account, unless this graph run did so before.
+
+        Cut off before it is answered, the account may be open: it is closed later.
+        """
         ledger, account, path, _ = reserved
         key = place, ledger, account
         if self._waiting.setdefault(key, reserved) is not reserved:
             return
         try:
             yield from open_account(ledger, path, spec, HOLD_TTL_SECONDS)
-        except BaseException:
+        except BaseException as error:
             self._waiting.pop(key, None)
+            if not isinstance(error, BudgetRefused | StoreLeftAlone):
+                ledger.late.append(partial(close_account, ledger, path))
             raise
 
     def entered(self, run: Run, metadata: Metadata | None) -> Run:

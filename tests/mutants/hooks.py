@@ -235,4 +235,20 @@ HOOKS: Final = (
         "tests/adapters/test_steps.py::"
         "test_of_two_handlers_at_once_neither_loses_what_is_reserved",
     ),
+    Mutant(
+        "what a guard may have opened is forgotten",
+        "adapters/steps.py",
+        "                ledger.late.append(partial(close_account, ledger, path))\n",
+        "                pass\n",
+        "tests/adapters/test_steps_cut_off.py::"
+        "test_it_returns_when_the_guard_is_cancelled_and_has_opened_it",
+    ),
+    Mutant(
+        "a guard that was refused has opened something",
+        "adapters/steps.py",
+        "            if not isinstance(error, BudgetRefused | StoreLeftAlone):\n",
+        "            if not isinstance(error, StoreLeftAlone):\n",
+        "tests/adapters/test_steps_cut_off.py::"
+        "test_a_guard_that_is_refused_leaves_nothing_to_close",
+    ),
 )
