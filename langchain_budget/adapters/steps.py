@@ -13,6 +13,7 @@ from langchain_budget.adapters.runs import Run
 from langchain_budget.core.accounts import SEPARATOR, Spec
 from langchain_budget.core.rules import HOLD_TTL_SECONDS
 from langchain_budget.errors import BudgetError, BudgetRefused, StoreLeftAlone
+from langchain_budget.forks import new_lock
 from langchain_budget.ledger import Ledger
 from langchain_budget.stores._drive import Talk
 from langchain_budget.tree import close_account, open_account
@@ -53,12 +54,16 @@ class Steps:
     Reservations of this process: waiting for their step, then carried by its run.
 
     One is closed, and what it has left returned, when its step ends, when the graph
-    around it ends, and at its time to live.
+    around it ends, and at its time to live: a step whose start is cancelled, or that
+    another handler refuses, is not said to end.
     """
 
     def __init__(self) -> None:
         self._guards: set[weakref.ref[Reserver]] = set()
         self._waiting: dict[tuple[Place, Ledger, str], Reserved] = {}
+        self._carried: dict[int | None, dict[Reserved, None]] = {}
+        """By runs of graphs: what runs of their nodes have taken."""
+        self._lock = new_lock()
 
     def __bool__(self) -> bool:
         """Whether any guard reserves, so that runs have to be followed."""
@@ -104,12 +109,10 @@ class Steps:
         return run._replace(task=task_of(metadata), reserved=reserved)
 
     def leave(self, run_id: UUID, run: Run) -> None:
-        """A run has ended: so have its step, and the steps that never ran in it."""
-        for reserved in run.reserved:
-            _close(reserved)
-        for key in list(self._waiting):
-            if key[0].graph == run_id.int and (unused := self._waiting.pop(key, None)):
-                _close(unused)
+        """A run has ended: so have its step, and all steps in it, run or not."""
+        if self._waiting or self._carried:
+            for reserved in self._over(run_id.int, run):
+                _close(reserved)
 
     def places(
         self, ledger: Ledger, account: str, parent: UUID | None
@@ -123,13 +126,32 @@ class Steps:
         return (*[path for path in mine if path.startswith(inside)], account)
 
     def _taken(self, place: Place, step: int) -> tuple[Reserved, ...]:
-        mine = [
-            key
-            for key, reserved in list(self._waiting.items())
-            if key[0] == place and reserved.after < step
-        ]
-        found = [self._waiting.pop(key, None) for key in mine]
-        return tuple(each for each in found if each)
+        if not self._waiting:
+            return ()
+        with self._lock:  # of a start and the end of its graph, either comes first
+            found = [
+                self._waiting.pop(key, None)
+                for key, reserved in self._waiting.copy().items()
+                if key[0] == place and reserved.after < step
+            ]
+            taken = tuple(each for each in found if each)
+            if taken:
+                carried = self._carried.setdefault(place.graph, {})
+                carried.update(dict.fromkeys(taken))
+        return taken
+
+    def _over(self, number: int, run: Run) -> list[Reserved]:
+        """What is to be closed as a run ends; what others close is left out."""
+        with self._lock:
+            carried = self._carried.get(run.parent, {})
+            over = [each for each in run.reserved if carried.pop(each, self) is None]
+            if not carried:
+                self._carried.pop(run.parent, None)
+            over += self._carried.pop(number, ())
+            for key in list(self._waiting):
+                if key[0].graph == number and (unused := self._waiting.pop(key, None)):
+                    over.append(unused)
+        return over
 
 
 def graph_of(parent: UUID | None, metadata: Metadata) -> int | None:

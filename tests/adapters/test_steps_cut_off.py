@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langgraph.graph import END, START, StateGraph
 
 from langchain_budget import (
@@ -15,10 +18,11 @@ from langchain_budget import (
     MemoryStore,
     budget_guard,
     calls,
+    events,
 )
 from langchain_budget.core.postings import Posting, Receipt, Refusal
 from langchain_budget.stores.base import Store
-from langchain_budget.testing import FakeChatModel
+from langchain_budget.testing import FakeChatModel, capture
 from tests.adapters.graphs import WAYS, Log, asks, assert_quiet, run
 from tests.failing_store import FailingStore
 from tests.interrupted_store import InterruptedStore
@@ -39,6 +43,32 @@ class SilentStore(MemoryStore):
             self.reached.set()
             await asyncio.Event().wait()
         return answer
+
+
+def is_step(metadata: Any) -> bool:
+    return (metadata or {}).get("langgraph_node") == "work"
+
+
+class Dawdles(AsyncCallbackHandler):
+    """It takes its time over the start of the step."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+
+    async def on_chain_start(self, *_: Any, metadata: Any = None, **__: Any) -> None:
+        if is_step(metadata):
+            self.reached.set()
+            await asyncio.Event().wait()
+
+
+class Forbids(BaseCallbackHandler):
+    """It does not let the step start."""
+
+    raise_error = True
+
+    def on_chain_start(self, *_: Any, metadata: Any = None, **__: Any) -> None:
+        if is_step(metadata):
+            raise PermissionError
 
 
 @pytest.fixture
@@ -128,3 +158,46 @@ def test_a_guard_that_is_refused_leaves_nothing_to_close(
 
     assert run(way, graph, START_LOG, metered(pool)) == {"log": []}
     assert not pool.ledger.late
+
+
+async def test_it_returns_when_the_start_of_the_step_is_cancelled(
+    model: FakeChatModel,
+) -> None:
+    """Whoever was told of that start is not told of an end."""
+    pool, dawdles = pool_on(MemoryStore()), Dawdles()
+    config = metered(pool, dawdles)
+    with capture(pool) as log:
+        await cancelled(guarded(pool, model), config, dawdles.reached)
+
+    assert log.kinds == [events.Opened, events.Closed]
+    assert_quiet(pool, model)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_it_returns_when_another_handler_forbids_the_step(
+    way: str, model: FakeChatModel
+) -> None:
+    pool = pool_on(MemoryStore())
+    config = metered(pool, Forbids())
+    with capture(pool) as log, pytest.raises(PermissionError):
+        run(way, guarded(pool, model), START_LOG, config)
+
+    assert log.kinds == [events.Opened, events.Closed]
+    assert_quiet(pool, model)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_step_has_carried_is_closed_once_and_forgotten(
+    way: str, model: FakeChatModel
+) -> None:
+    pool = pool_on(MemoryStore())
+    graph, config = guarded(pool, model), metered(pool)
+    with capture(pool) as log:
+        run(way, graph, START_LOG, config)
+    assert len(log.of(events.Closed)) == 1
+    assert_quiet(pool, model)
+
+    ledger = weakref.ref(pool.ledger)
+    del pool, graph, config, log
+    gc.collect()
+    assert ledger() is None

@@ -251,4 +251,12 @@ HOOKS: Final = (
         "tests/adapters/test_steps_cut_off.py::"
         "test_a_guard_that_is_refused_leaves_nothing_to_close",
     ),
+    Mutant(
+        "a step whose start was cancelled keeps what it has",
+        "adapters/steps.py",
+        "            over += self._carried.pop(number, ())\n",
+        "            self._carried.pop(number, ())\n",
+        "tests/adapters/test_steps_cut_off.py::"
+        "test_it_returns_when_the_start_of_the_step_is_cancelled",
+    ),
 )
