@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 from uuid import UUID
 
 from langchain_core.messages import BaseMessage
@@ -12,14 +12,14 @@ from langchain_core.outputs import ChatGenerationChunk, GenerationChunk, LLMResu
 from langgraph.errors import GraphInterrupt
 
 from langchain_budget.account import Account, account_of, below
-from langchain_budget.adapters.attribution import Caller, caller_of, divided_by
-from langchain_budget.adapters.calls import CALLS, Booking
+from langchain_budget.adapters.asked import Asked, booking_of
+from langchain_budget.adapters.attribution import Caller, caller_of
+from langchain_budget.adapters.calls import CALLS
 from langchain_budget.adapters.context import innermost, scope_now
 from langchain_budget.adapters.exits import all_heard, close_unheard
 from langchain_budget.adapters.finder import Finder
 from langchain_budget.adapters.heralds import is_held_by_model
 from langchain_budget.adapters.inline import HeardHandler
-from langchain_budget.adapters.labels import labels_of_run
 from langchain_budget.adapters.pieces import delta_of, piece_of
 from langchain_budget.adapters.requests import Messages
 from langchain_budget.adapters.runs import Run
@@ -32,16 +32,6 @@ from langchain_budget.ledger import Ledger
 
 Charged = tuple[Ledger, str]
 Reserve = Literal["estimate", "worst"]
-
-
-class Asked(NamedTuple):
-    """What the framework says of a model call that is to be made."""
-
-    messages: Messages
-    run_id: UUID
-    parent: UUID | None
-    caller: Caller
-    options: Mapping[str, Any]
 
 
 class MeterHandler(HeardHandler):
@@ -178,7 +168,7 @@ class MeterHandler(HeardHandler):
         caller = caller_of(options.get("metadata") or {})
         asked = Asked(messages, run_id, parent, caller, options)
         # The framework makes one of these for each request.
-        announced = CALLS.announced(options.get("invocation_params"))
+        announced = CALLS.under_way.announced(options.get("invocation_params"))
         try:
             for ledger, account in self._charged(caller, parent):
                 self._hold(ledger, account, asked, announced)
@@ -192,7 +182,7 @@ class MeterHandler(HeardHandler):
         self, ledger: Ledger, account: str, asked: Asked, announced: Announcement
     ) -> None:
         options, run_id = asked.options, asked.run_id
-        if is_held_by_model(options.get("invocation_params") or {}, ledger):
+        if is_held_by_model(asked.params, ledger):
             return
         for other in self.told_before(options.get("metadata")):
             if isinstance(other, MeterHandler) and other.keeps(ledger, asked.parent):
@@ -206,20 +196,9 @@ class MeterHandler(HeardHandler):
                 self._beside(call.owner, ledger)
         elif not call.is_off:
             call.heard = all_heard()
-            booking = partial(self._booking, ledger, account, asked)
+            how = self._reserve_worst(), self._mend
+            booking = partial(booking_of, asked, ledger, account, *how)
             CALLS.begin(run_id, asked.parent, call, booking)
-
-    def _booking(self, ledger: Ledger, account: str, asked: Asked) -> Booking:
-        messages, run_id, parent, caller, options = asked
-        metadata = options.get("metadata") or {}
-        params = options.get("invocation_params") or {}
-        request = CALLS.estimator(ledger).size(messages, metadata, params)
-        labels = labels_of_run(caller, run_id, parent, metadata)
-        labels |= divided_by(ledger, metadata)
-        labels["provider"], labels["model"] = request.model
-        places = STEPS.places(ledger, account, parent)
-        worst = self._reserve_worst()
-        return Booking(ledger, places, request, labels, worst, self._mend)
 
     def _leave(self, run_id: UUID, error: BaseException | None) -> None:
         CALLS.leave(run_id, error)

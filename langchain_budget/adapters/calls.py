@@ -69,7 +69,8 @@ class Calls:
         self.clock = clock
         """Seconds that only ever rise: when a streaming call is to be kept open."""
         self.runs = Runs()
-        self._open = UnderWay()
+        self.under_way = UnderWay()
+        """Their table."""
         self._batches = Batches()
         self._under: dict[int, set[int]] = {}
         self._claimed: dict[str, int] = {}
@@ -85,10 +86,6 @@ class Calls:
             found = self._estimators.setdefault(ledger, sizes)
         return found
 
-    def announced(self, told: object) -> Announcement:
-        """The request that all hooks are told of with the same object."""
-        return self._open.announced(told)
-
     def enter(self, run_id: UUID, call: Call, *, has_siblings: bool = False) -> Call:
         """
         *call*, which is to be begun unless it is off, or another hook's of the same.
@@ -100,11 +97,11 @@ class Calls:
         """
         if has_siblings:
             call.batch = self._batches.of(call.announced.told, call.ledger)
-        return self._open.enter(run_id.int, call)
+        return self.under_way.enter(run_id.int, call)
 
     def is_known(self, run_id: UUID) -> bool:
         """Whether some hook holds for the call, on any books."""
-        return bool(self._open.of(run_id.int))
+        return bool(self.under_way.of(run_id.int))
 
     def begin(
         self,
@@ -136,7 +133,7 @@ class Calls:
 
     def call_off(self, announced: Announcement) -> None:
         """Somebody said no, so a request is not made: what was held is given back."""
-        for call in self._open.call_off(announced):
+        for call in self.under_way.call_off(announced):
             if call.hold is not None:
                 # What its enclosing run has charged when it ended is taken back.
                 charge = counted(NOTHING, call.labels) if call.closed else None
@@ -144,7 +141,7 @@ class Calls:
 
     def token(self, run_id: UUID, handler: object, piece: Piece) -> None:
         """Output has been streamed, and perhaps usage was reported with it."""
-        for call in self._open.of(run_id.int, handler):
+        for call in self.under_way.of(run_id.int, handler):
             if piece.is_event and call.in_tokens:
                 continue
             call.in_tokens = not piece.is_event
@@ -163,7 +160,7 @@ class Calls:
 
     def end(self, run_id: UUID, handler: object, result: LLMResult) -> None:
         """The call has ended well: settle at what was reported."""
-        for call in self._open.take(run_id.int, handler):
+        for call in self.under_way.take(run_id.int, handler):
             known = call.batch.included(call, result) if call.batch else []
             for each in known:
                 self._settle(each, included(each))
@@ -173,13 +170,13 @@ class Calls:
 
     def fail(self, run_id: UUID, handler: object, error: BaseException) -> None:
         """The call has ended in *error*: settle at what it can have cost."""
-        for call in self._open.take(run_id.int, handler):
+        for call in self.under_way.take(run_id.int, handler):
             self._settle(call, broken(call, error))
 
     def give_up(self, hold: Hold) -> None:
         """The layer that made *hold* is done: so is the call that has claimed it."""
         claimed = self._claimed.pop(hold.id, None)
-        for call in self._open.of(claimed) if claimed is not None else ():
+        for call in self.under_way.of(claimed) if claimed is not None else ():
             if call.hold and call.hold.id == hold.id:
                 self._settle(call, unended(call))
 
@@ -194,7 +191,7 @@ class Calls:
             return
         veto = vetoed_run(error) if error is not None else None
         for key in list(keys):
-            for call in self._open.entered(key):
+            for call in self.under_way.entered(key):
                 if veto is not None and veto.int == key:
                     self.call_off(call.announced)
                     continue
@@ -226,7 +223,7 @@ class Calls:
 
         This may run anywhere, even inside our own locks: it only leaves a note.
         """
-        for call in self._open.drop(key, lifeline):
+        for call in self.under_way.drop(key, lifeline):
             if call.hold and not call.closed:
                 vetoed = call.heard is not None and not call.heard.told
                 charge = None if vetoed else unheard(call)

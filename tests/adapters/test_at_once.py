@@ -29,7 +29,7 @@ from langchain_budget import (
     calls,
     tokens,
 )
-from langchain_budget.adapters import callbacks
+from langchain_budget.adapters import asked
 from langchain_budget.core.postings import OpenHold
 from langchain_budget.events import Event, Refused, Reserved
 from langchain_budget.testing import EventLog, FakeChatModel
@@ -290,7 +290,7 @@ def test_what_is_being_held_while_somebody_else_refuses_comes_back(
     """If there is a run around the call, which ends with that refusal."""
     pool = open_pool("acme", calls(50))
     held = hold_up(pool, 1, monkeypatch)
-    chain = RunnableLambda(lambda asked: asked) | FakeChatModel()
+    chain = RunnableLambda(lambda question: question) | FakeChatModel()
     handlers = [BudgetCallbackHandler(pool), Veto(held.waits)]
 
     with pytest.raises(PermissionError):
@@ -307,7 +307,7 @@ def test_a_call_that_is_cancelled_while_it_is_held_for_costs_nothing(
     """If there is a run around it, which ends with that."""
     pool = open_pool("acme", calls(50))
     held = hold_up(pool, 1, monkeypatch)
-    chain = RunnableLambda(lambda asked: asked) | FakeChatModel()
+    chain = RunnableLambda(lambda question: question) | FakeChatModel()
 
     async def ask() -> None:
         task = asyncio.create_task(chain.ainvoke("Hi", config_of(pool)))
@@ -347,14 +347,14 @@ def test_a_middleware_that_is_cancelled_is_not_taken_for_one_outside_of_a_retry(
     """It takes its hold back while the handler still sizes the call."""
     pool = open_pool("acme", calls(50))
     sizes, goes = threading.Event(), threading.Event()
-    of_run = callbacks.labels_of_run
+    of_run = asked.labels_of_run
 
     def dawdle(*args: Any) -> Any:
         sizes.set()
         assert goes.wait(PATIENCE_SECONDS)
         return of_run(*args)
 
-    monkeypatch.setattr(callbacks, "labels_of_run", dawdle)
+    monkeypatch.setattr(asked, "labels_of_run", dawdle)
     agent = create_agent(FakeChatModel(), middleware=[BudgetMiddleware(pool)])
 
     async def ask() -> None:
