@@ -84,11 +84,13 @@ class Steps:
         """
         A talk that opens the account, unless this graph run did so before.
 
+        Outside of a graph no step comes: each has its time to live.
         Cut off before it is answered, the account may be open: it is closed later.
         """
         ledger, account, path, _ = reserved
         key = place, ledger, account
-        if self._waiting.setdefault(key, reserved) is not reserved:
+        in_graph = place.graph is not None
+        if in_graph and self._waiting.setdefault(key, reserved) is not reserved:
             return
         try:
             yield from open_account(ledger, path, spec, HOLD_TTL_SECONDS)

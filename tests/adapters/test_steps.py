@@ -410,8 +410,12 @@ def test_it_returns_at_its_time_to_live_and_the_step_goes_on(
 def test_without_a_graph_its_time_to_live_returns_it(model: FakeChatModel) -> None:
     clock = StillClock()
     pool = BudgetPool("acme", calls(10), store=MemoryStore(clock))
-    budget_guard(pool, then="work", reserve=calls(5)).invoke({})
-    assert pool.balance("calls").lent == calls(5)
+    guard = budget_guard(pool, then="work", otherwise="stop", reserve=calls(5))
+
+    gone = [guard.invoke({}).goto for _ in range(3)]
+
+    assert gone == ["work", "work", "stop"]
+    assert pool.balance("calls").lent == calls(10)
     clock.advance(HOLD_TTL_SECONDS)
 
     assert_quiet(pool, model)
