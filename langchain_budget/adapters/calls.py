@@ -95,8 +95,9 @@ class Calls:
             call: What this hook makes of it.
             has_siblings: Whether its request has several prompts.
         """
-        if has_siblings:
-            call.batch = self._batches.of(call.announced.told, call.ledger)
+        told = call.announced.told
+        if has_siblings and told is not None:
+            call.batch = self._batches.of(told, call.ledger)
         return self.under_way.enter(run_id.int, call)
 
     def is_known(self, run_id: UUID) -> bool:
