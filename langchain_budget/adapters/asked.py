@@ -11,6 +11,7 @@ from langchain_budget.adapters.calls import CALLS, Booking
 from langchain_budget.adapters.labels import labels_of_run
 from langchain_budget.adapters.requests import Messages
 from langchain_budget.adapters.steps import STEPS
+from langchain_budget.adapters.underway import Announcement
 from langchain_budget.errors import BudgetExceeded
 from langchain_budget.ledger import Ledger
 
@@ -28,6 +29,17 @@ class Asked(NamedTuple):
     def params(self) -> Mapping[str, Any]:
         """What the model is called with, besides the messages."""
         return self.options.get("invocation_params") or {}
+
+    @property
+    def has_siblings(self) -> bool:
+        """Whether it is one of several prompts of one request."""
+        return int(self.options.get("batch_size", 1)) > 1
+
+    def announced(self) -> Announcement:
+        """The request that all handlers are told of with the same objects."""
+        if self.has_siblings:
+            return CALLS.under_way.announced(self.options.get("options"))
+        return CALLS.under_way.announced(self.options.get("metadata"), self.run_id.int)
 
 
 def booking_of(

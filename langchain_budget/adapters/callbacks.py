@@ -146,7 +146,17 @@ class MeterHandler(HeardHandler):
         raise NotImplementedError
 
     def keeps(self, ledger: Ledger, parent: UUID | None) -> bool:
-        """Whether a call below *parent* is charged here to accounts of *ledger*."""
+        """Whether a call below *parent* is surely held for here, on these books."""
+        own, ours = type(self), MeterHandler
+        return (
+            self.raise_error
+            and not (self.ignore_llm or self.ignore_chat_model)
+            and own.on_chat_model_start is ours.on_chat_model_start
+            and own.on_llm_start is ours.on_llm_start
+            and self._is_on(ledger, parent)
+        )
+
+    def _is_on(self, ledger: Ledger, parent: UUID | None) -> bool:
         raise NotImplementedError
 
     def _reserve_worst(self) -> bool:
@@ -167,14 +177,14 @@ class MeterHandler(HeardHandler):
     ) -> None:
         caller = caller_of(options.get("metadata") or {})
         asked = Asked(messages, run_id, parent, caller, options)
-        # The framework makes one of these for each request.
-        announced = CALLS.under_way.announced(options.get("invocation_params"))
+        announced = asked.announced()
         try:
             for ledger, account in self._charged(caller, parent):
                 self._hold(ledger, account, asked, announced)
         except BaseException as error:
-            CALLS.call_off(announced)
-            if isinstance(error, BudgetRefused | GraphInterrupt):
+            stops = self.raise_error and not isinstance(error, NotImplementedError)
+            CALLS.call_off(announced, error, owner=None if stops else self)
+            if stops and isinstance(error, BudgetRefused | GraphInterrupt):
                 close_unheard()
             raise
 
@@ -189,12 +199,11 @@ class MeterHandler(HeardHandler):
                 self._beside(other, ledger)
                 return
         mine = Call(ledger, self, announced=announced)
-        several = options.get("batch_size", 1) > 1
-        call = CALLS.enter(run_id, mine, has_siblings=several)
+        call = CALLS.enter(run_id, mine, has_siblings=asked.has_siblings)
         if call is not mine:
             if call.owner is not self:
                 self._beside(call.owner, ledger)
-        elif not call.is_off:
+        else:
             call.heard = all_heard()
             how = self._reserve_worst(), self._mend
             booking = partial(booking_of, asked, ledger, account, *how)
@@ -268,8 +277,7 @@ class BudgetCallbackHandler(MeterHandler):
         base = innermost(self.account)
         return [(ledger, self._finder.find(ledger, base, caller))]
 
-    def keeps(self, ledger: Ledger, parent: UUID | None) -> bool:
-        """Whether *ledger* has its account."""
+    def _is_on(self, ledger: Ledger, parent: UUID | None) -> bool:
         return ledger.is_same(self.account.ledger)
 
     def _reserve_worst(self) -> bool:

@@ -16,7 +16,7 @@ from langchain_budget.adapters.batches import Batches
 from langchain_budget.adapters.charges import counted
 from langchain_budget.adapters.clamp import fitted
 from langchain_budget.adapters.context import claimed
-from langchain_budget.adapters.exits import vetoed_run
+from langchain_budget.adapters.exits import again, vetoed_run
 from langchain_budget.adapters.growing import give_back, grow
 from langchain_budget.adapters.pieces import Piece
 from langchain_budget.adapters.requests import Estimator, Request
@@ -88,12 +88,12 @@ class Calls:
 
     def enter(self, run_id: UUID, call: Call, *, has_siblings: bool = False) -> Call:
         """
-        *call*, which is to be begun unless it is off, or another hook's of the same.
+        *call*, which is to be begun, or what another hook has made of the same.
 
-        Args:
-            run_id: The run.
-            call: What this hook makes of it.
-            has_siblings: Whether its request has several prompts.
+        Of a request with several prompts it *has_siblings*.
+
+        Raises:
+            BudgetError: Another hook has refused it.
         """
         told = call.announced.told
         if has_siblings and told is not None:
@@ -127,14 +127,26 @@ class Calls:
         call.keep_at = self.clock() + KEEP_SECONDS
         if call.is_off:  # since another hook has refused it meanwhile
             self._settle(call, None)
+            if call.announced.refuse is not None:
+                raise call.announced.refuse()
             return
         call.lifeline = weakref.ref(run_id, partial(self._lost, key))
         if call.is_left:
             self._settle(call, unended(call))
 
-    def call_off(self, announced: Announcement) -> None:
-        """Somebody said no, so a request is not made: what was held is given back."""
-        for call in self.under_way.call_off(announced):
+    def call_off(
+        self, announced: Announcement, error: BaseException, owner: object = None
+    ) -> None:
+        """
+        A hook says no to a request: what is held for it is given back.
+
+        If the framework does not stop for that hook, for its *owner* alone.
+        """
+        if owner is None:
+            off = self.under_way.call_off(announced, again(error))
+        else:
+            off = self.under_way.drop_own(announced, owner)
+        for call in off:
             if call.hold is not None:
                 # What its enclosing run has charged when it ended is taken back.
                 charge = counted(NOTHING, call.labels) if call.closed else None
@@ -193,8 +205,8 @@ class Calls:
         veto = vetoed_run(error) if error is not None else None
         for key in list(keys):
             for call in self.under_way.entered(key):
-                if veto is not None and veto.int == key:
-                    self.call_off(call.announced)
+                if error is not None and veto is not None and veto.int == key:
+                    self.call_off(call.announced, error)
                     continue
                 call.is_left = True
                 if call.hold is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from types import FrameType, TracebackType
 from typing import Any, Final
@@ -18,7 +19,7 @@ from langchain_core.exceptions import (
 )
 from langgraph.errors import GraphInterrupt
 
-from langchain_budget.errors import BudgetRefused
+from langchain_budget.errors import BudgetError, BudgetRefused, refused
 
 NEVER_SENT: Final = frozenset(
     {
@@ -160,6 +161,18 @@ def _reasons(error: BaseException) -> Iterator[BaseException]:
     while reason is not None:
         yield reason
         reason = reason.__cause__
+
+
+def again(error: BaseException) -> Callable[[], BudgetError]:
+    """
+    What refuses the same call to those who hear of it later, without keeping *error*.
+
+    An error keeps all that was going on where it was raised.
+    """
+    if isinstance(error, BudgetRefused):
+        return partial(refused, error.refusal)
+    why = f"another handler of this call has raised {type(error).__name__}"
+    return partial(BudgetError, why)
 
 
 def vetoed_run(error: BaseException) -> UUID | None:

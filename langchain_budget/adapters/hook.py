@@ -42,8 +42,7 @@ class ScopeHandler(MeterHandler):
             for of in innermost.values()
         ]
 
-    def keeps(self, ledger: Ledger, parent: UUID | None) -> bool:
-        """Whether a scope is open on *ledger*."""
+    def _is_on(self, ledger: Ledger, parent: UUID | None) -> bool:
         scopes = enclosing(_scope(parent))
         return any(ledger.is_same(each.account.ledger) for each in scopes)
 

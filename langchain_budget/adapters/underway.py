@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_budget.adapters.exits import AllHeard
 from langchain_budget.adapters.requests import UNSIZED, Request
 from langchain_budget.adapters.usage import Raw
+from langchain_budget.core.faults import BudgetError
 from langchain_budget.core.postings import Hold
 from langchain_budget.forks import new_lock
 from langchain_budget.ledger import Ledger
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Announcement:
-    """A request as all handlers are told of it, with each of its prompts."""
+    """A request as all handlers are told of it: a run, or several prompts at once."""
 
     told: object
     """Told to all of them, and with no other request; `None` tells nothing apart."""
     runs: set[int] = field(default_factory=set)
     """Of its prompts, as far as they were heard of."""
-    is_off: bool = False
-    """Whether a handler has refused one of them, so that none is sent."""
+    refuse: Callable[[], BudgetError] | None = None
+    """Once a handler has refused it, so that nothing is sent: the same again."""
 
 
 UNANNOUNCED: Final = Announcement(None)
@@ -73,7 +74,7 @@ class Call:
     """When the store is to be told that the call is still running."""
     closed: bool = False
     is_off: bool = False
-    """Whether its request is, so that the model is not called."""
+    """Whether it was given up before the model was called."""
     is_left: bool = False
     """Whether a run around it has ended, perhaps while its hold was being made."""
     lifeline: weakref.ref[UUID] | None = None
@@ -90,29 +91,29 @@ class UnderWay:
 
     def __init__(self) -> None:
         self._calls: dict[int, list[Call]] = {}
-        self._announced: weakref.WeakValueDictionary[int, Announcement] = (
+        self._announced: weakref.WeakValueDictionary[tuple[int, int], Announcement] = (
             weakref.WeakValueDictionary()
         )
         self._off: deque[Announcement] = deque(maxlen=KEPT_OFF)
         self._lock = new_lock()
 
-    def announced(self, told: object) -> Announcement:
-        """The request that handlers are told of with *told*."""
+    def announced(self, told: object, run: int = 0) -> Announcement:
+        """The request that handlers are told of with *told*, if need be of one run."""
         if told is None:
             return Announcement(None)
         with self._lock:
-            return self._announced.setdefault(id(told), Announcement(told))
+            return self._announced.setdefault((id(told), run), Announcement(told))
 
     def enter(self, key: int, call: Call) -> Call:
         """
-        A call begins, unless it is off.
+        A call begins; if another handler has begun it on the same books, that one.
 
-        If another handler has begun it on the same books, that one is returned.
+        Raises:
+            BudgetError: One has refused it.
         """
         with self._lock:
-            if call.announced.is_off:
-                call.is_off = True
-                return call
+            if call.announced.refuse is not None:
+                raise call.announced.refuse()
             calls = self._calls.get(key, [])
             for known in list(calls):
                 told = known.announced.told is call.announced.told
@@ -123,20 +124,30 @@ class UnderWay:
             self._calls[key] = calls  # also if a finaliser has just found it empty
             return call
 
-    def call_off(self, announced: Announcement) -> list[Call]:
+    def call_off(
+        self, announced: Announcement, refuse: Callable[[], BudgetError]
+    ) -> list[Call]:
         """The calls of a request that is not made, which are under way no more."""
         with self._lock:
-            announced.is_off = True
+            announced.refuse = refuse
             self._off.append(announced)
-            off = [
-                (key, call)
-                for key in announced.runs
-                for call in list(self._calls.get(key, ()))
-                if call.announced.told is announced.told
-            ]
-            for key, call in off:
-                call.is_off = True
-                self.remove(key, call)
+            return self._removed(announced)
+
+    def drop_own(self, announced: Announcement, owner: object) -> list[Call]:
+        """Likewise only those of one handler: the request is made without it."""
+        with self._lock:
+            return self._removed(announced, owner)
+
+    def _removed(self, announced: Announcement, owner: object = None) -> list[Call]:
+        off = [
+            (key, call)
+            for key in announced.runs
+            for call in list(self._calls.get(key, ()))
+            if call.announced.told is announced.told and owner in (None, call.owner)
+        ]
+        for key, call in off:
+            call.is_off = True
+            self.remove(key, call)
         return [call for _, call in off]
 
     def remove(self, key: int, call: Call) -> None:

@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -371,4 +372,99 @@ def test_a_middleware_that_is_cancelled_is_not_taken_for_one_outside_of_a_retry(
 
     assert told == []
     assert pool.balance("calls").held == calls(0)
+    assert_quiet(pool.ledger.store)
+
+
+class OnlyText(BudgetCallbackHandler):
+    """It leaves chats to others."""
+
+    @property
+    def ignore_chat_model(self) -> bool:
+        return True
+
+
+class OnlySome(BudgetCallbackHandler):
+    """It leaves these calls to others."""
+
+    def on_chat_model_start(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("first", [OnlyText, OnlySome])
+@pytest.mark.parametrize("is_scope", [True, False])
+def test_who_hears_of_no_call_is_not_relied_on(
+    open_pool: Open, first: type[BudgetCallbackHandler], *, is_scope: bool
+) -> None:
+    pool = open_pool("acme", tokens(10_000))
+    model = FakeChatModel(replies=["Fine."], usage=(100, 20))
+    second = [] if is_scope else [BudgetCallbackHandler(pool)]
+
+    with budget(pool) if is_scope else nullcontext():
+        asyncio.run(model.ainvoke("Hi", {"callbacks": [first(pool), *second]}))
+
+    assert pool.balance("tokens").spent == tokens(120)
+    assert_quiet(pool.ledger.store)
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+@pytest.mark.parametrize("waits_for", ["text", "output"])
+@pytest.mark.parametrize("is_blocking", [True, False])
+def test_a_stream_that_was_refused_is_asked_for_anew_each_time(
+    open_pool: Open, waits_for: str, *, is_blocking: bool
+) -> None:
+    """One of version 3 begins the call again, told with the very same objects."""
+    few = tokens(10)
+    pool = open_pool("acme", few) if is_blocking else BudgetPool("acme", few)
+    model = FakeChatModel(replies=["Fine."], usage=(12, 3), max_tokens=3)
+
+    async def read(stream: Any, what: str) -> object:
+        if what == "text":
+            return [each async for each in stream.text]
+        return await stream.output
+
+    async def ask() -> list[object]:
+        stream = await model.astream_events("Hi", config_of(pool), version="v3")
+        asks = [read(stream, waits_for), read(stream, "output")]
+        ends = await asyncio.gather(*asks, return_exceptions=True)
+        assert model.calls == ()
+        pool.top_up(tokens(100))
+        return [*ends, (await stream.output).text]
+
+    *refusals, answer = asyncio.run(ask())
+
+    assert [type(each) for each in refusals] == [BudgetExceeded] * 2
+    assert answer == "Fine."
+    assert len(model.calls) == 1
+    assert pool.balance("tokens").spent == tokens(15)
+    assert_quiet(pool.ledger.store)
+
+
+class Cached(Completes):
+    """A model that makes the same object of its settings for every request."""
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return SETTINGS
+
+
+SETTINGS: dict[str, Any] = {"model": "cached"}
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_a_refusal_is_of_one_request_alone(open_pool: Open, threads: int) -> None:
+    pool = open_pool("acme", calls(4))
+
+    async def ask() -> list[object]:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(threads))
+        asked = []
+        for prompts in (2, 3, 2, 1):
+            batch = Cached().abatch(["Hi"] * prompts, config_of(pool))
+            asked += await asyncio.gather(batch, return_exceptions=True)
+        return asked
+
+    ends = asyncio.run(ask())
+
+    assert [type(each) for each in ends] == [list, BudgetExceeded, list, BudgetExceeded]
+    assert pool.report().spent("calls") == calls(4)
     assert_quiet(pool.ledger.store)

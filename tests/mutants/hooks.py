@@ -109,15 +109,15 @@ HOOKS: Final = (
     Mutant(
         "what is being held while another refuses is kept",
         "adapters/calls.py",
-        "            self._settle(call, None)\n            return\n",
-        "            return\n",
+        "            self._settle(call, None)\n            if call.announced",
+        "            if call.announced",
         "tests/adapters/test_at_once.py::"
         "test_what_is_being_held_while_another_refuses_comes_back",
     ),
     Mutant(
         "a call that was refused before is held for",
         "adapters/underway.py",
-        "            if call.announced.is_off:\n",
+        "            if call.announced.refuse is not None:\n",
         "            if False:\n",
         "tests/adapters/test_at_once.py::"
         "test_what_is_heard_after_another_has_refused_is_not_held",
@@ -125,8 +125,8 @@ HOOKS: Final = (
     Mutant(
         "prompts before the refused one are held for",
         "adapters/underway.py",
-        "                for key in announced.runs\n",
-        "                for key in [*announced.runs][:1]\n",
+        "            for key in announced.runs\n",
+        "            for key in [*announced.runs][:1]\n",
         "tests/adapters/test_batches.py::test_when_one_is_refused_none_was_sent",
     ),
     Mutant(
@@ -163,11 +163,26 @@ HOOKS: Final = (
     Mutant(
         "what is being held while somebody vetoes is charged",
         "adapters/calls.py",
-        "                    self.call_off(call.announced)\n"
+        "                    self.call_off(call.announced, error)\n"
         "                    continue\n",
         "                    pass\n",
         "tests/adapters/test_at_once.py::"
         "test_what_is_being_held_while_somebody_else_refuses_comes_back",
+    ),
+    Mutant(
+        "who does not hold is relied on for being first",
+        "adapters/callbacks.py",
+        "            and own.on_llm_start is ours.on_llm_start\n",
+        "            or True\n",
+        "tests/adapters/test_at_once.py::test_who_hears_of_no_call_is_not_relied_on",
+    ),
+    Mutant(
+        "what was refused once is let through when it is asked again",
+        "adapters/asked.py",
+        '(self.options.get("metadata"), self.run_id.int)',
+        '(self.options.get("invocation_params"))',
+        "tests/adapters/test_at_once.py::"
+        "test_a_stream_that_was_refused_is_asked_for_anew_each_time",
     ),
     Mutant(
         "on threads whoever is quicker charges",
