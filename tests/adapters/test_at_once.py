@@ -82,6 +82,13 @@ def refused(model: Any, *pools: BudgetPool, threads: int) -> BudgetExceeded:
     return caught.value
 
 
+def assert_nothing_came_of_it(pool: BudgetPool) -> None:
+    """Nothing is held, before anybody asks the pool anything, and nothing charged."""
+    assert pool.ledger.store.open_holds() == ()
+    assert pool.report().spent("calls") == calls(0)
+    assert_quiet(pool.ledger.store)
+
+
 def test_a_handler_and_a_scope_make_one_hold(open_pool: Open) -> None:
     pool = open_pool("acme", tokens(10_000))
     model = FakeChatModel(replies=["Fine."], usage=(100, 20))
@@ -122,9 +129,7 @@ def test_what_is_being_held_while_another_refuses_comes_back(
 
     # While somebody has the error, its traceback has the run: nothing is collected.
     assert caught.value.account == "empty"
-    assert store.open_holds() == ()
-    assert full.report().spent("calls") == calls(0)
-    assert_quiet(store)
+    assert_nothing_came_of_it(full)
 
 
 @pytest.mark.parametrize("threads", [1, 8])
@@ -138,9 +143,7 @@ def test_of_a_request_that_one_pool_refuses_no_prompt_is_held(
     error = refused(Completes(), *[empty, full][::turn], threads=threads)
 
     assert error.account == "empty"
-    assert full.ledger.store.open_holds() == ()
-    assert full.report().spent("calls") == calls(0)
-    assert_quiet(full.ledger.store)
+    assert_nothing_came_of_it(full)
 
 
 def test_what_is_heard_after_another_has_refused_is_not_held(open_pool: Open) -> None:
@@ -163,9 +166,7 @@ def test_prompts_after_the_refused_one_are_not_held(
     error = refused(Completes(), pool, threads=threads)
 
     assert error.account == "acme"
-    assert pool.ledger.store.open_holds() == ()
-    assert pool.report().spent("calls") == calls(0)
-    assert_quiet(pool.ledger.store)
+    assert_nothing_came_of_it(pool)
 
 
 def test_of_two_that_are_told_at_once_the_first_in_the_list_charges(
@@ -297,9 +298,7 @@ def test_what_is_being_held_while_somebody_else_refuses_comes_back(
     with pytest.raises(PermissionError):
         asyncio.run(then(held.goes, chain.ainvoke("Hi", {"callbacks": handlers})))
 
-    assert pool.ledger.store.open_holds() == ()
-    assert pool.report().spent("calls") == calls(0)
-    assert_quiet(pool.ledger.store)
+    assert_nothing_came_of_it(pool)
 
 
 def test_a_call_that_is_cancelled_while_it_is_held_for_costs_nothing(
@@ -319,9 +318,7 @@ def test_a_call_that_is_cancelled_while_it_is_held_for_costs_nothing(
 
     asyncio.run(ask())
 
-    assert pool.ledger.store.open_holds() == ()
-    assert pool.report().spent("calls") == calls(0)
-    assert_quiet(pool.ledger.store)
+    assert_nothing_came_of_it(pool)
 
 
 def test_a_hold_that_is_made_after_the_run_around_it_has_failed_is_closed(
@@ -442,8 +439,7 @@ def test_a_stream_that_was_refused_is_asked_for_anew_each_time(
 class Cached(Completes):
     """A model that makes the same object of its settings for every request."""
 
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
+    def asdict(self) -> dict[str, Any]:
         return SETTINGS
 
 

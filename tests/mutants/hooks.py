@@ -185,6 +185,13 @@ HOOKS: Final = (
         "test_a_stream_that_was_refused_is_asked_for_anew_each_time",
     ),
     Mutant(
+        "requests with the same settings are one",
+        "adapters/asked.py",
+        'announced(self.options.get("options"))',
+        'announced(self.options.get("invocation_params"))',
+        "tests/adapters/test_at_once.py::test_a_refusal_is_of_one_request_alone",
+    ),
+    Mutant(
         "on threads whoever is quicker charges",
         "adapters/inline.py",
         "ours[: ours.index(self)] if self in ours else []",
